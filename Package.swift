@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is held to the same bar: Swift 6 mode, explicit existentials, imports that
+/// stay private unless they are said to be public, and no warning left standing.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "guidanced",
+    products: [
+        .executable(name: "guidanced", targets: ["Daemon"]),
+        .library(name: "Encoders", targets: ["Encoders"]),
+        .library(name: "Guidance", targets: ["Guidance"]),
+        .library(name: "IPC", targets: ["IPC"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // One system library, one module map.
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+
+        // C of our own: vectorised loops, and libpng's setjmp discipline, which Swift cannot express.
+        .target(name: "CKernels"),
+        .target(name: "CPNGReader", dependencies: ["CPNG"]),
+        // Files compiled into the binary: the CLIP vocabulary and the default model.
+        .target(name: "CEmbedded"),
+
+        .target(name: "JSON", swiftSettings: strict),
+        .target(
+            name: "Encoders",
+            dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded"],
+            swiftSettings: strict),
+        .target(name: "Guidance", dependencies: ["Encoders"], swiftSettings: strict),
+        .target(name: "IPC", dependencies: ["JSON", "CZeroMQ"], swiftSettings: strict),
+        .executableTarget(
+            name: "Daemon",
+            dependencies: [
+                "JSON", "Encoders", "Guidance", "IPC",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(
+            name: "EncodersTests", dependencies: ["Encoders", "JSON", "CKernels"],
+            exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(name: "GuidanceTests", dependencies: ["Guidance", "Encoders"], swiftSettings: strict),
+        .testTarget(name: "IPCTests", dependencies: ["IPC", "JSON"], swiftSettings: strict),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON"],
+            swiftSettings: strict),
+    ]
+)
