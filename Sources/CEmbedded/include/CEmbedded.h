@@ -1,3 +1,14 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+
+/// One file compiled into the program.
+typedef struct {
+    const char *name;
+    const void *bytes;
+    size_t size;
+} guidanced_embedded_file;
+
+/// The files of the default model; a file beyond the last has no name.
+size_t guidanced_default_model_file_count(void);
+guidanced_embedded_file guidanced_default_model_file(size_t index);

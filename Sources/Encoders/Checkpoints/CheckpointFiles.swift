@@ -1,0 +1,93 @@
+import CEmbedded
+import Glibc
+
+/// The files of a checkpoint by name: a directory on disk, the table compiled into the program, or
+/// files in memory.
+public struct CheckpointFiles: Sendable {
+    private enum Storage: Sendable {
+        case directory
+        case memory([String: MappedBytes])
+    }
+
+    /// Where the files are, for messages; `embedded:default` for the built-in model.
+    public let path: String
+    /// File names without folders, sorted.
+    public let names: [String]
+    private let storage: Storage
+
+    /// The files of a directory (those in its sub-directories do not count).
+    ///
+    /// - Throws: `EncoderError.file` when the path is no directory that can be listed.
+    public static func directory(_ path: String) throws(EncoderError) -> CheckpointFiles {
+        guard !path.isEmpty, !path.utf8.contains(0) else {
+            throw .file(path: path, reason: "is not a path")
+        }
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw .file(path: path, reason: systemMessage(errno))
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR, let handle = opendir(path) else {
+            throw .file(
+                path: path,
+                reason: "is not a directory that can be read; a model is a directory with "
+                    + CheckpointFiles.expectedContents)
+        }
+        defer { closedir(handle) }
+        var names: [String] = []
+        while let entry = readdir(handle) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return CheckpointFiles(path: path, names: names.sorted(), storage: .directory)
+    }
+
+    /// Files held in memory, for tests and for tools that build checkpoints.
+    public static func memory(_ files: [String: [UInt8]], path: String) -> CheckpointFiles {
+        CheckpointFiles(
+            path: path, names: files.keys.sorted(),
+            storage: .memory(files.mapValues { MappedBytes($0) }))
+    }
+
+    /// The model compiled into the program; no files when it was built without one.
+    public static var embeddedDefault: CheckpointFiles {
+        var files: [String: MappedBytes] = [:]
+        for index in 0..<guidanced_default_model_file_count() {
+            let file = guidanced_default_model_file(index)
+            guard let name = file.name, let bytes = file.bytes else { continue }
+            let text = String(cString: name)
+            files[text] = MappedBytes(
+                unsafeStatic: bytes, count: file.size, path: "embedded:default/\(text)")
+        }
+        return CheckpointFiles(
+            path: "embedded:default", names: files.keys.sorted(), storage: .memory(files))
+    }
+
+    /// The bytes of a file; `nil` when the checkpoint has none of this name.
+    ///
+    /// - Throws: `EncoderError.file` when it exists and cannot be read, or when the name would leave
+    ///   the checkpoint's directory.
+    public func bytes(named name: String) throws(EncoderError) -> MappedBytes? {
+        guard !name.isEmpty, name != ".", name != "..", !name.contains("/"),
+            !name.utf8.contains(0)
+        else {
+            throw .file(path: path, reason: "\"\(name)\" is not the name of a file in it")
+        }
+        switch storage {
+        case .memory(let files): return files[name]
+        case .directory:
+            let full = self.path(of: name)
+            // Looked up now, not in `names`: a file may have come since.
+            guard access(full, F_OK) == 0 else { return nil }
+            return try MappedBytes.map(path: full)
+        }
+    }
+
+    /// Where a file of this checkpoint is, for messages.
+    public func path(of name: String) -> String { path + "/" + name }
+
+    static let expectedContents =
+        "config.json (transformers) or open_clip_config.json (open_clip), and the weights in "
+        + "*.safetensors"
+}

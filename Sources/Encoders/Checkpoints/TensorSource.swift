@@ -1,0 +1,50 @@
+/// How the numbers of a tensor are stored in a file; raw values are safetensors' names.
+public enum StoredType: String, Sendable, Equatable, CaseIterable {
+    case f64 = "F64"
+    case f32 = "F32"
+    case f16 = "F16"
+    case bf16 = "BF16"
+    case i64 = "I64"
+    case i32 = "I32"
+    case i16 = "I16"
+    case i8 = "I8"
+    case u64 = "U64"
+    case u32 = "U32"
+    case u16 = "U16"
+    case u8 = "U8"
+    case bool = "BOOL"
+    case f8e4m3 = "F8_E4M3"
+    case f8e5m2 = "F8_E5M2"
+
+    /// Bytes an element.
+    public var size: Int {
+        switch self {
+        case .f64, .i64, .u64: 8
+        case .f32, .i32, .u32: 4
+        case .f16, .bf16, .i16, .u16: 2
+        case .i8, .u8, .bool, .f8e4m3, .f8e5m2: 1
+        }
+    }
+
+    /// Whether a tower can be built from it: widening to fp32 is exact.
+    public var holdsWeights: Bool { self == .f32 || self == .f16 || self == .bf16 }
+}
+
+/// All tensors of a checkpoint by name, whatever they are stored in.
+public protocol TensorSource: Sendable {
+    /// Where the tensors come from, for messages.
+    var path: String { get }
+    var tensorNames: [String] { get }
+    /// The shape of a tensor, `[]` for a scalar; `nil` when there is none of this name.
+    func shape(of name: String) -> [Int]?
+    func storedType(of name: String) -> StoredType?
+    /// The values of a tensor, row-major, widened exactly to fp32.
+    ///
+    /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored as F32,
+    ///   F16 or BF16, or holds NaN or infinity.
+    func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float]
+    /// The bytes of a tensor as they are stored, while `body` runs; `nil` when there is none.
+    func withStoredBytes<Result>(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
+    ) throws(EncoderError) -> Result?
+}
