@@ -1,0 +1,314 @@
+"""Measure a model directory on held-out renderings: ``python evaluate.py --model ../default``.
+
+Everything goes through transformers (``CLIPModel``, ``CLIPProcessor``), so that what is measured is
+what others load. The pictures come from seeds that training never uses; the last rows use colour
+and shape combinations that training never draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ascent import ascend
+from batches import Batch, BatchSampler
+from captions import article
+from drawing import draw, spoil
+from loaded import Model
+from scenes import (
+    COLOURS,
+    NUMBERS,
+    PLACES,
+    RELATIONS,
+    SHAPES,
+    SIZE,
+    Background,
+    Placed,
+    Scene,
+    Thing,
+    is_held_out,
+)
+
+SEED = 77_001
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    name: str
+    accuracy: float
+    chance: float
+    pictures: int
+    aim: float | None = None
+
+
+def retrieval(model: Model, batch: Batch) -> tuple[float, float]:
+    """Image to text and text to image within the batch."""
+    similarity = model.images(batch.pictures) @ model.texts(batch.captions).T
+    truth = torch.arange(len(batch.captions))
+    return (
+        (similarity.argmax(1) == truth).float().mean().item(),
+        (similarity.argmax(0) == truth).float().mean().item(),
+    )
+
+
+class Examples:
+    """Held-out pictures of chosen scenes."""
+
+    def __init__(self, sampler: BatchSampler, seed: int) -> None:
+        self.sampler = sampler
+        self.rng = np.random.default_rng(seed)
+
+    def picture(self, scene: Scene) -> np.ndarray:
+        """The scene with the flaws of training's pictures."""
+        return spoil(draw(scene, self.sampler.palette, self.rng), self.rng)
+
+    def single(self, thing: Thing, low: float, high: float) -> Scene:
+        """The thing somewhere on a random background."""
+        rng = self.rng
+        size = rng.uniform(low, high)
+        x, y = rng.uniform(size / 2, SIZE - size / 2, 2)
+        background = self.sampler.scenes.background(rng, [thing])
+        return Scene("single", (Placed(thing, x, y, size),), background)
+
+
+def measure_naming(
+    model: Model, examples: Examples, names: list[str], each: int
+) -> tuple[float, float]:
+    """Top-1 and top-5 naming of single emoji, 24 to 60 pixels large, among all names."""
+    pictures = np.stack(
+        [
+            examples.picture(examples.single(Thing(emoji=i), 24, 60))
+            for i in range(len(names))
+            for _ in range(each)
+        ]
+    )
+    truth = torch.arange(len(names)).repeat_interleave(each)
+    best = (model.images(pictures) @ model.classes(names).T).topk(5).indices
+    hits = best == truth[:, None]
+    return hits[:, 0].float().mean().item(), hits.any(1).float().mean().item()
+
+
+def measure_shapes(
+    model: Model, examples: Examples, held_out: bool, count: int
+) -> tuple[float, float]:
+    """Zero-shot colour ("a red shape"-like prompts need the shape; see the card) and shape."""
+    rng = examples.rng
+    things = [
+        Thing(shape=s, colour=c) for c in COLOURS for s in SHAPES if is_held_out(c, s) == held_out
+    ]
+    chosen = [things[i] for i in rng.integers(len(things), size=count)]
+    images = model.images(np.stack([examples.picture(examples.single(t, 20, 56)) for t in chosen]))
+    colours, shapes = list(COLOURS), list(SHAPES)
+    every = model.classes([article(f"{c} {s}") for c in colours for s in shapes])
+    every = every.view(len(colours), len(shapes), -1)
+    colour_hits = shape_hits = 0
+    for image, thing in zip(images, chosen, strict=True):
+        c, s = colours.index(thing.colour), shapes.index(thing.shape)
+        colour_hits += int((every[:, s] @ image).argmax()) == c
+        shape_hits += int((every[c] @ image).argmax()) == s
+    return colour_hits / count, shape_hits / count
+
+
+def measure_places(model: Model, examples: Examples, count: int) -> float:
+    """Nine-way position of a single shape or emoji."""
+    rng, hits = examples.rng, 0
+    scenes, labels, names = [], [], []
+    for i in range(count):
+        thing = examples.sampler.scenes.thing(rng, i % 2 == 0)
+        place = int(rng.integers(len(PLACES)))
+        fx, fy = list(PLACES.values())[place]
+        size = rng.uniform(14, 26)
+        x, y = (
+            float(np.clip(f * SIZE + rng.uniform(-3, 3), size / 2, SIZE - size / 2))
+            for f in (fx, fy)
+        )
+        background = examples.sampler.scenes.background(rng, [thing])
+        scenes.append(examples.picture(Scene("single", (Placed(thing, x, y, size),), background)))
+        labels.append(place)
+        names.append(describe(thing, examples.sampler))
+    images = model.images(np.stack(scenes))
+    texts = model.classes([f"{n} {p}" for n in names for p in PLACES]).view(count, len(PLACES), -1)
+    for image, text, label in zip(images, texts, labels, strict=True):
+        hits += int((text @ image).argmax()) == label
+    return hits / count
+
+
+def describe(thing: Thing, sampler: BatchSampler) -> str:
+    """The thing with its article."""
+    if thing.emoji < 0:
+        return article(f"{thing.colour} {thing.shape}")
+    entry = sampler.emoji[thing.emoji]
+    return entry.names[0] if entry.plural else article(entry.names[0])
+
+
+def measure_pairs(model: Model, examples: Examples, count: int) -> tuple[float, float]:
+    """Which of four relations holds; and which of two ways round colours and shapes are bound."""
+    rng, sampler = examples.rng, examples.sampler
+    pictures, texts, labels = [], [], []
+    for _ in range(count):
+        scene = sampler.scenes.scene(
+            rng, ("emoji pair", "shape pair", "mixed pair")[int(rng.integers(3))]
+        )
+        first, second = (describe(o.thing, sampler) for o in scene.objects)
+        pictures.append(examples.picture(scene))
+        texts += [f"{first} {RELATIONS[r][0]} {second}" for r in RELATIONS]
+        labels.append(list(RELATIONS).index(scene.relation))
+    scores = torch.einsum(
+        "np,nkp->nk",
+        model.images(np.stack(pictures)),
+        model.classes(texts).view(count, len(RELATIONS), -1),
+    )
+    relation = (scores.argmax(1) == torch.tensor(labels)).float().mean().item()
+    pictures, texts = [], []
+    while len(pictures) < count:
+        scene = sampler.scenes.scene(rng, "shape pair")
+        a, b = (o.thing for o in scene.objects)
+        swapped = replace(a, colour=b.colour), replace(b, colour=a.colour)
+        if a.colour == b.colour or a.shape == b.shape:
+            continue
+        word = RELATIONS[scene.relation][0]
+        pictures.append(examples.picture(scene))
+        texts += [
+            f"{describe(x, sampler)} {word} {describe(y, sampler)}" for x, y in ((a, b), swapped)
+        ]
+    scores = torch.einsum(
+        "np,nkp->nk", model.images(np.stack(pictures)), model.classes(texts).view(count, 2, -1)
+    )
+    return relation, (scores.argmax(1) == 0).float().mean().item()
+
+
+def measure_backgrounds(model: Model, examples: Examples, count: int) -> float:
+    """Which colour lies behind an emoji."""
+    rng, sampler, colours = examples.rng, examples.sampler, list(COLOURS)
+    pictures, texts, labels = [], [], []
+    for _ in range(count):
+        thing = sampler.scenes.thing(rng, False)
+        label = int(rng.integers(len(colours)))
+        scene = replace(
+            examples.single(thing, 20, 48), background=Background("plain", colours[label])
+        )
+        pictures.append(examples.picture(scene))
+        name = describe(thing, sampler)
+        texts += [f"{name} on {article(c)} background" for c in colours]
+        labels.append(label)
+    scores = torch.einsum(
+        "np,nkp->nk",
+        model.images(np.stack(pictures)),
+        model.classes(texts).view(count, len(colours), -1),
+    )
+    return (scores.argmax(1) == torch.tensor(labels)).float().mean().item()
+
+
+def measure_counts(model: Model, examples: Examples, count: int) -> float:
+    """How many of a shape there are, from two to five."""
+    sampler = examples.sampler
+    pictures, texts, labels = [], [], []
+    while len(pictures) < count:
+        scene = sampler.scenes.scene(examples.rng, "row")
+        thing = scene.objects[0].thing
+        if thing.emoji >= 0 or thing.shape == "cross":
+            continue
+        pictures.append(examples.picture(scene))
+        texts += [f"{n} {thing.colour} {thing.shape}s" for n in NUMBERS.values()]
+        labels.append(list(NUMBERS).index(len(scene.objects)))
+    scores = torch.einsum(
+        "np,nkp->nk",
+        model.images(np.stack(pictures)),
+        model.classes(texts).view(count, len(NUMBERS), -1),
+    )
+    return (scores.argmax(1) == torch.tensor(labels)).float().mean().item()
+
+
+def evaluate(model: Model, each: int) -> tuple[list[Row], list[dict[str, object]]]:
+    """All rows, and the reports of gradient ascent."""
+    sampler = BatchSampler()
+    examples = Examples(sampler, SEED)
+    names = [e.names[0] for e in sampler.emoji]
+    pairs = [retrieval(model, sampler.batch(512, (SEED, i), twins=False)) for i in range(4)]
+    hard = [retrieval(model, sampler.batch(512, (SEED, 100 + i), twins=True)) for i in range(4)]
+    top1, top5 = measure_naming(model, examples, names, each)
+    colour, shape = measure_shapes(model, examples, False, 1000)
+    new_colour, new_shape = measure_shapes(model, examples, True, 1000)
+    relation, binding = measure_pairs(model, examples, 1000)
+    rows = [
+        Row("512-way image to text", float(np.mean([p[0] for p in pairs])), 1 / 512, 2048, 0.9),
+        Row("512-way text to image", float(np.mean([p[1] for p in pairs])), 1 / 512, 2048, 0.9),
+        Row(
+            "512-way image to text, with look-alikes",
+            float(np.mean([p[0] for p in hard])),
+            1 / 512,
+            2048,
+        ),
+        Row(
+            "512-way text to image, with look-alikes",
+            float(np.mean([p[1] for p in hard])),
+            1 / 512,
+            2048,
+        ),
+        Row(f"naming among {len(names)} emoji", top1, 1 / len(names), each * len(names), 0.85),
+        Row(f"naming among {len(names)} emoji, top 5", top5, 5 / len(names), each * len(names)),
+        Row("colour of a shape (12-way)", colour, 1 / 12, 1000, 0.97),
+        Row("shape (15-way)", shape, 1 / 15, 1000, 0.97),
+        Row("position (9-way)", measure_places(model, examples, 1000), 1 / 9, 1000, 0.97),
+        Row("relation of a pair (4-way)", relation, 1 / 4, 1000, 0.97),
+        Row("colours bound to the right shapes (2-way)", binding, 1 / 2, 1000),
+        Row(
+            "colour of the background (12-way)",
+            measure_backgrounds(model, examples, 1000),
+            1 / 12,
+            1000,
+        ),
+        Row("count, two to five (4-way)", measure_counts(model, examples, 500), 1 / 4, 500),
+        Row("colour, combinations not trained on", new_colour, 1 / 12, 1000),
+        Row("shape, combinations not trained on", new_shape, 1 / 15, 1000),
+    ]
+    rng = np.random.default_rng(SEED)
+    others = [article(names[i]) for i in rng.permutation(len(names))[:150]]
+    others += [f"{article(c)} {s}" for c in list(COLOURS)[:7] for s in SHAPES[:7]]
+    prompts = (
+        "a slice of pizza on a blue background",
+        "a red circle above a small green star",
+        "a photo of a dog.",
+        "a yellow star",
+    )
+    ascents = [
+        ascend(model, p, [o for o in others if o != p], s, SEED)
+        for p in prompts
+        for s in ("grey", "noise")
+    ]
+    return rows, ascents
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--each", type=int, default=2, help="pictures of each emoji for naming")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dry", action="store_true", help="do not write evaluation.json")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(SEED)
+    rows, ascents = evaluate(Model(args.model), args.each)
+    print("| Task | Accuracy | Chance | Pictures |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {row.name} | {row.accuracy:.3f} | {row.chance:.4f} | {row.pictures} |")
+    print("\n| Prompt | From | Cosine | Rank |\n|---|---|---|---|")
+    for a in ascents:
+        print(
+            f"| {a['prompt']} | {a['start']} | {a['cosine_before']:.3f} → {a['cosine_after']:.3f} "
+            f"| {a['rank_before']} → {a['rank_after']} of {a['among']} |"
+        )
+    if not args.dry:
+        report = {"seed": SEED, "accuracy": [vars(r) for r in rows], "gradient_ascent": ascents}
+        (args.model / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,377 @@
+"""What pictures show: emoji and coloured shapes, alone, in pairs, in rows.
+
+A scene is a pure function of its random generator, so that a batch is a pure function of
+(seed, step) whatever process draws it. About a third of the scenes come with a twin that differs in
+one thing that both captions mention (a colour, a position, an order, a count): contrastive training
+learns such things only if the batch holds the wrong answer too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+SIZE = 64
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (222, 28, 28),
+    "orange": (250, 140, 10),
+    "yellow": (250, 222, 30),
+    "green": (30, 160, 50),
+    "blue": (30, 70, 225),
+    "purple": (125, 30, 165),
+    "pink": (250, 130, 185),
+    "brown": (125, 70, 25),
+    "black": (12, 12, 12),
+    "white": (248, 248, 248),
+    "grey": (128, 128, 128),
+    "cyan": (30, 205, 215),
+}
+COLOUR_SYNONYMS = {"grey": "gray", "cyan": "turquoise", "purple": "violet"}
+SHAPES = (
+    "circle",
+    "square",
+    "triangle",
+    "star",
+    "heart",
+    "diamond",
+    "pentagon",
+    "hexagon",
+    "cross",
+    "ring",
+    "crescent",
+    "rectangle",
+    "oval",
+    "semicircle",
+    "arrow",
+)
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+# Column, row of the centre, in fractions of the picture, and how people say it.
+PLACES: dict[str, tuple[float, float]] = {
+    "in the top left corner": (0.2, 0.2),
+    "at the top": (0.5, 0.2),
+    "in the top right corner": (0.8, 0.2),
+    "on the left": (0.2, 0.5),
+    "in the center": (0.5, 0.5),
+    "on the right": (0.8, 0.5),
+    "in the bottom left corner": (0.2, 0.8),
+    "at the bottom": (0.5, 0.8),
+    "in the bottom right corner": (0.8, 0.8),
+}
+PLACE_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "in the top left corner": ("in the upper left corner", "at the top left"),
+    "at the top": ("at the top of the picture", "in the upper part"),
+    "in the top right corner": ("in the upper right corner", "at the top right"),
+    "on the left": ("on the left side", "at the left"),
+    "in the center": ("in the middle", "in the centre"),
+    "on the right": ("on the right side", "at the right"),
+    "in the bottom left corner": ("in the lower left corner", "at the bottom left"),
+    "at the bottom": ("at the bottom of the picture", "in the lower part"),
+    "in the bottom right corner": ("in the lower right corner", "at the bottom right"),
+}
+RELATIONS: dict[str, tuple[str, ...]] = {
+    "above": ("above", "above", "on top of", "over"),
+    "below": ("below", "below", "under", "beneath"),
+    "left": ("to the left of", "left of"),
+    "right": ("to the right of", "right of"),
+}
+_INVERSE = {"above": "below", "below": "above", "left": "right", "right": "left"}
+
+
+def is_held_out(colour: str, shape: str) -> bool:
+    """Whether a colour and shape never meet in training; about one combination in fifteen."""
+    c, s = list(COLOURS).index(colour), SHAPES.index(shape)
+    return (c * 7 + s * 4) % 15 == 0
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object: an emoji by its index, or a shape in a colour."""
+
+    emoji: int = -1
+    shape: str = ""
+    colour: str = ""
+
+    @property
+    def key(self) -> tuple:
+        """What makes two things the same."""
+        return (self.emoji, self.shape, self.colour)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A thing at a centre, with a diameter, in pixels of the final picture."""
+
+    thing: Thing
+    x: float
+    y: float
+    size: float
+
+
+@dataclass(frozen=True)
+class Background:
+    """``plain`` (with a colour name), ``gradient``, ``cloud``, ``split`` or ``stripes``."""
+
+    kind: str
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn and what the caption must say (``relation`` and ``place`` are keys)."""
+
+    kind: str
+    objects: tuple[Placed, ...]
+    background: Background
+    relation: str = ""
+    place: str = ""
+    say_background: bool = False
+    say_place: bool = False
+    say_size: bool = False
+
+    @property
+    def key(self) -> tuple:
+        """The things shown, wherever they are."""
+        return (self.kind, *(sorted(p.thing.key for p in self.objects)))
+
+
+class SceneSampler:
+    """Draws scenes of all kinds in fixed shares."""
+
+    KINDS = {
+        "emoji": 0.40,
+        "shape": 0.14,
+        "emoji pair": 0.15,
+        "shape pair": 0.13,
+        "mixed pair": 0.07,
+        "row": 0.06,
+        "trio": 0.03,
+        "empty": 0.02,
+    }
+
+    def __init__(self, emoji_count: int, held_out: bool = False) -> None:
+        self.emoji_count = emoji_count
+        self.held_out = held_out
+        self._colours = list(COLOURS)
+
+    def thing(self, rng: np.random.Generator, shape: bool) -> Thing:
+        """A random emoji or a shape whose combination is on this sampler's side of the split."""
+        if not shape:
+            return Thing(emoji=int(rng.integers(self.emoji_count)))
+        while True:
+            colour = self._colours[rng.integers(len(self._colours))]
+            kind = SHAPES[rng.integers(len(SHAPES))]
+            if is_held_out(colour, kind) == self.held_out:
+                return Thing(shape=kind, colour=colour)
+
+    def background(self, rng: np.random.Generator, things: list[Thing]) -> Background:
+        """A background against which every thing can be seen."""
+        pick = rng.random()
+        if pick > 0.72:
+            kind = ("gradient", "cloud", "split", "stripes")[min(3, int((pick - 0.72) / 0.28 * 5))]
+            return Background(kind)
+        taken = {t.colour for t in things}
+        if pick < 0.15 and "white" not in taken:
+            return Background("plain", "white")
+        free = [c for c in self._colours if c not in taken]
+        return Background("plain", free[rng.integers(len(free))])
+
+    def scene(self, rng: np.random.Generator, kind: str | None = None) -> Scene:
+        """One scene, of a random kind unless told."""
+        if kind is None:
+            kind = str(rng.choice(list(self.KINDS), p=list(self.KINDS.values())))
+        say_background = rng.random() < 0.4
+        match kind:
+            case "empty":
+                colour = self._colours[rng.integers(len(self._colours))]
+                return Scene(kind, (), Background("plain", colour), say_background=True)
+            case "emoji" | "shape":
+                thing = self.thing(rng, kind == "shape")
+                return self._single(kind, thing, rng, say_background)
+            case "row":
+                thing = self.thing(rng, rng.random() < 0.6)
+                return self._row(thing, int(rng.integers(2, 6)), rng, say_background)
+            case "trio":
+                things = [self.thing(rng, rng.random() < 0.4) for _ in range(3)]
+                spots = rng.permutation(4)[:3]
+                objects = tuple(
+                    Placed(
+                        t,
+                        17 + 30 * (s % 2) + rng.uniform(-3, 3),
+                        17 + 30 * (s // 2) + rng.uniform(-3, 3),
+                        rng.uniform(20, 29),
+                    )
+                    for t, s in zip(things, spots, strict=True)
+                )
+                return Scene(kind, objects, self.background(rng, things), say_background=False)
+        shapes = {"emoji pair": (False, False), "shape pair": (True, True)}.get(kind)
+        if shapes is None:
+            shapes = (True, False) if rng.random() < 0.5 else (False, True)
+        while True:
+            first, second = self.thing(rng, shapes[0]), self.thing(rng, shapes[1])
+            if first != second:
+                break
+        return self._pair(kind, first, second, rng, say_background)
+
+    def _single(
+        self, kind: str, thing: Thing, rng: np.random.Generator, say_background: bool
+    ) -> Scene:
+        background = self.background(rng, [thing])
+        if rng.random() < 0.4:
+            place = list(PLACES)[rng.integers(len(PLACES))]
+            size = rng.uniform(14, 27)
+            fx, fy = PLACES[place]
+            x = float(np.clip(fx * SIZE + rng.uniform(-4, 4), size / 2, SIZE - size / 2))
+            y = float(np.clip(fy * SIZE + rng.uniform(-4, 4), size / 2, SIZE - size / 2))
+            return Scene(
+                kind,
+                (Placed(thing, x, y, size),),
+                background,
+                place=place,
+                say_background=say_background and rng.random() < 0.5,
+                say_place=rng.random() < 0.75,
+                say_size=rng.random() < 0.1,
+            )
+        size = rng.uniform(18, 62)
+        slack = (SIZE - size) / 2
+        x, y = 32 + rng.uniform(-1, 1) * slack, 32 + rng.uniform(-1, 1) * slack
+        return Scene(
+            kind,
+            (Placed(thing, x, y, size),),
+            background,
+            say_background=say_background,
+            say_size=rng.random() < 0.25,
+        )
+
+    def _row(
+        self, thing: Thing, count: int, rng: np.random.Generator, say_background: bool
+    ) -> Scene:
+        background = self.background(rng, [thing])
+        step = min(26.0, 62 / count)
+        size = step * rng.uniform(0.8, 0.98)
+        upright = rng.random() < 0.25
+        grid = count == 4 and rng.random() < 0.5
+        if grid:
+            step, size = 29.0, rng.uniform(20, 28)
+        objects = []
+        sx, sy = rng.uniform(-1, 1, 2) * np.maximum(
+            0,
+            (SIZE - np.array([2 * step if grid else step * count, 2 * step if grid else size])) / 2,
+        )
+        for i in range(count):
+            along, across = (i % 2 - 0.5, i // 2 - 0.5) if grid else (i - (count - 1) / 2, 0.0)
+            x, y = along * step + sx, across * step + sy
+            objects.append(
+                Placed(thing, 32 + (y if upright else x), 32 + (x if upright else y), size)
+            )
+        return Scene(
+            "row", tuple(objects), background, say_background=say_background and rng.random() < 0.5
+        )
+
+    def _pair(
+        self, kind: str, first: Thing, second: Thing, rng: np.random.Generator, say_background: bool
+    ) -> Scene:
+        relation = ("above", "below", "left", "right")[rng.integers(4)]
+        small = rng.random() < 0.3
+        sizes = [rng.uniform(21, 31), rng.uniform(21, 31)]
+        if small:
+            which = int(rng.integers(2))
+            sizes[which], sizes[1 - which] = rng.uniform(11, 16), rng.uniform(26, 36)
+        room = SIZE - sum(sizes)
+        gap = rng.uniform(0.0, max(0.5, room * 0.7))
+        start = rng.uniform(0, max(0.1, room - gap))
+        near, far = start + sizes[0] / 2, start + sizes[0] + gap + sizes[1] / 2
+        drift = rng.uniform(-1, 1, 2)
+        across = [32 + d * min((SIZE - s) / 2, 10) for d, s in zip(drift, sizes, strict=True)]
+        if relation in ("below", "right"):
+            near, far = SIZE - near, SIZE - far
+        spots = [(across[0], near), (across[1], far)]
+        if relation in ("left", "right"):
+            spots = [(y, x) for x, y in spots]
+        objects = tuple(
+            Placed(t, x, y, s) for t, (x, y), s in zip((first, second), spots, sizes, strict=True)
+        )
+        return Scene(
+            kind,
+            objects,
+            self.background(rng, [first, second]),
+            relation=relation,
+            say_background=say_background and rng.random() < 0.35,
+            say_size=small,
+        )
+
+    def twins(self, scene: Scene, rng: np.random.Generator) -> tuple[Scene, Scene] | None:
+        """The scene and one that differs in a single mentioned thing, if there is one."""
+        match scene.kind:
+            case "emoji" | "shape":
+                placed = scene.objects[0]
+                if scene.place:
+                    other = self._single(scene.kind, placed.thing, rng, False)
+                    while not other.place or other.place == scene.place:
+                        other = self._single(scene.kind, placed.thing, rng, False)
+                    return (
+                        replace(scene, say_place=True, say_background=False),
+                        replace(other, say_place=True, say_background=False),
+                    )
+                if scene.kind == "shape" and rng.random() < 0.6:
+                    thing = self._varied(placed.thing, rng)
+                    if thing.colour == scene.background.colour:
+                        return None
+                    return scene, replace(scene, objects=(replace(placed, thing=thing),))
+                if scene.background.kind != "plain":
+                    return None
+                other = self.background(rng, [placed.thing])
+                while other.kind != "plain" or other.colour == scene.background.colour:
+                    other = self.background(rng, [placed.thing])
+                return (
+                    replace(scene, say_background=True),
+                    replace(scene, background=other, say_background=True),
+                )
+            case "row":
+                count = len(scene.objects)
+                other = int(rng.choice([n for n in NUMBERS if n != count]))
+                return scene, self._row(scene.objects[0].thing, other, rng, scene.say_background)
+            case "emoji pair" | "shape pair" | "mixed pair":
+                a, b = scene.objects
+                if scene.kind == "shape pair" and rng.random() < 0.4:
+                    swapped = (
+                        replace(a.thing, colour=b.thing.colour),
+                        replace(b.thing, colour=a.thing.colour),
+                    )
+                    fine = swapped[0] not in (a.thing, b.thing) and all(
+                        is_held_out(t.colour, t.shape) == self.held_out for t in swapped
+                    )
+                    if fine:
+                        return scene, replace(
+                            scene,
+                            objects=(replace(a, thing=swapped[0]), replace(b, thing=swapped[1])),
+                        )
+                # The same two things, each in the other's place.
+                return (
+                    replace(scene, say_size=False),
+                    replace(
+                        scene,
+                        objects=(replace(a, thing=b.thing), replace(b, thing=a.thing)),
+                        say_size=False,
+                    ),
+                )
+        return None
+
+    def _varied(self, thing: Thing, rng: np.random.Generator) -> Thing:
+        """The same shape in another colour, or another shape in the same colour."""
+        keep_shape = rng.random() < 0.5
+        while True:
+            other = self.thing(rng, True)
+            other = (
+                replace(other, shape=thing.shape)
+                if keep_shape
+                else replace(other, colour=thing.colour)
+            )
+            if other != thing and is_held_out(other.colour, other.shape) == self.held_out:
+                return other
+
+
+def inverse(relation: str) -> str:
+    """The relation seen from the other object."""
+    return _INVERSE[relation]
