@@ -106,12 +106,16 @@ public struct CLIPConfiguration: Sendable, Equatable {
     public var layout: CheckpointLayout
     public var text: TextConfiguration?
     public var vision: VisionConfiguration?
+    /// ln of the scale a model without a stored `logit_scale` starts from: CLIP's ln(1/0.07).
+    public var initialLogitScale: Double
 
     public init(
-        layout: CheckpointLayout, text: TextConfiguration?, vision: VisionConfiguration?
+        layout: CheckpointLayout, text: TextConfiguration?, vision: VisionConfiguration?,
+        initialLogitScale: Double = 2.6592
     ) {
         self.layout = layout
         self.text = text
         self.vision = vision
+        self.initialLogitScale = initialLogitScale
     }
 }

@@ -1,0 +1,87 @@
+import JSON
+
+/// One safetensors file: its header checked as a whole, its tensors read on demand.
+///
+/// Layout (safetensors' `README.md`, "Format"): 8 bytes header length, little-endian; a JSON object
+/// from names to `{dtype, shape, data_offsets}`; the data. Offsets count from the end of the header,
+/// and the tensors must tile the data without overlap or hole.
+public struct SafetensorsFile: TensorSource {
+    /// What the header says about one tensor.
+    public struct Entry: Sendable, Equatable {
+        public let type: StoredType
+        public let shape: [Int]
+        /// Where its bytes are in the file.
+        public let range: Range<Int>
+        /// The number of its elements: 1 for a scalar.
+        public var elementCount: Int { range.count / type.size }
+    }
+
+    /// The largest header that is read, as in the reference implementation.
+    public static let maximumHeaderLength = 100_000_000
+
+    public let path: String
+    /// The names in the order of their data.
+    public let tensorNames: [String]
+    /// The free-form `__metadata__`.
+    public let metadata: [String: String]
+    private let entries: [String: Entry]
+    private let bytes: MappedBytes
+
+    /// Checks the whole header against the file's length; no tensor is read.
+    ///
+    /// - Throws: `EncoderError.malformed` for a damaged container, `.tensor` for a tensor whose
+    ///   datatype, shape and offsets do not agree.
+    public init(bytes: MappedBytes, path: String) throws(EncoderError) {
+        try bytes.checkLength()
+        let header = try bytes.withUnsafeBytes { buffer throws(EncoderError) in
+            try SafetensorsHeader(buffer, path: path)
+        }
+        self.bytes = bytes
+        self.path = path
+        self.tensorNames = header.names
+        self.metadata = header.metadata
+        self.entries = header.entries
+    }
+
+    /// What is known of a tensor; `nil` when there is none of this name.
+    public func info(_ name: String) -> Entry? { entries[name] }
+    public func shape(of name: String) -> [Int]? { entries[name]?.shape }
+    public func storedType(of name: String) -> StoredType? { entries[name]?.type }
+
+    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
+        guard let entry = entries[name] else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+        }
+        guard entry.shape == shape else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "shape \(entry.shape)")
+        }
+        guard entry.type.holdsWeights else {
+            throw .tensor(
+                path: path, name: name, expected: "F32, F16 or BF16", actual: entry.type.rawValue)
+        }
+        try bytes.checkLength()
+        let values = bytes.withUnsafeBytes { buffer in
+            FloatWidening.floats(
+                UnsafeRawBufferPointer(rebasing: buffer[entry.range]), type: entry.type,
+                count: entry.elementCount)
+        }
+        if let index = FloatWidening.firstNonFinite(values) {
+            throw .tensor(
+                path: path, name: name, expected: "finite values",
+                actual: "\(values[index]) at element \(index)")
+        }
+        return values
+    }
+
+    public func withStoredBytes<Result>(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
+    ) throws(EncoderError) -> Result? {
+        guard let entry = entries[name] else { return nil }
+        try bytes.checkLength()
+        return bytes.withUnsafeBytes { buffer in
+            body(UnsafeRawBufferPointer(rebasing: buffer[entry.range]))
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import JSON
+
+/// Several safetensors files that make one checkpoint, joined by an index file
+/// (`{"weight_map": {tensor: file}}`, as transformers writes it).
+public struct ShardedTensors: TensorSource {
+    public let path: String
+    public let tensorNames: [String]
+    private let shards: [String: SafetensorsFile]
+    private let shardOf: [String: String]
+
+    /// Opens every shard and checks that index and shards agree on each tensor.
+    ///
+    /// - Throws: `EncoderError.file` for a missing shard, `.malformed` for a damaged index, `.tensor`
+    ///   for a tensor that is not where the index says.
+    public init(files: CheckpointFiles, index name: String) throws(EncoderError) {
+        path = files.path(of: name)
+        let document = try files.json(named: name)
+        guard let map = document?["weight_map"]?.objectValue else {
+            throw .malformed(
+                path: path, offset: nil, expected: "an object \"weight_map\"",
+                actual: document?["weight_map"]?.kind ?? "none")
+        }
+        var shards: [String: SafetensorsFile] = [:]
+        var shardOf: [String: String] = [:]
+        for (tensor, value) in map.members {
+            guard let shard = value.stringValue else {
+                throw .tensor(
+                    path: path, name: tensor, expected: "a file name", actual: value.kind)
+            }
+            shardOf[tensor] = shard
+            if shards[shard] == nil {
+                guard let bytes = try files.bytes(named: shard) else {
+                    throw .file(
+                        path: files.path(of: shard),
+                        reason: "is missing; \(name) says that it holds \"\(tensor)\"")
+                }
+                shards[shard] = try SafetensorsFile(bytes: bytes, path: files.path(of: shard))
+            }
+            guard shards[shard]?.info(tensor) != nil else {
+                throw .tensor(
+                    path: files.path(of: shard), name: tensor,
+                    expected: "the tensor here, as \(name) says", actual: "no such tensor")
+            }
+        }
+        for (shard, file) in shards.sorted(by: { $0.key < $1.key }) {
+            for tensor in file.tensorNames where shardOf[tensor] != shard {
+                let elsewhere = shardOf[tensor].map { "in \($0)" } ?? "nowhere"
+                throw .tensor(
+                    path: files.path(of: shard), name: tensor,
+                    expected: "a tensor that \(name) lists in this file",
+                    actual: "one that it lists \(elsewhere)")
+            }
+        }
+        self.shards = shards
+        self.shardOf = shardOf
+        tensorNames = map.keys
+    }
+
+    public func shape(of name: String) -> [Int]? { shard(of: name)?.shape(of: name) }
+    public func storedType(of name: String) -> StoredType? {
+        shard(of: name)?.storedType(of: name)
+    }
+
+    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
+        guard let shard = shard(of: name) else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+        }
+        return try shard.floats(name, shape: shape)
+    }
+
+    public func withStoredBytes<Result>(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
+    ) throws(EncoderError) -> Result? {
+        try shard(of: name)?.withStoredBytes(name, body) ?? nil
+    }
+
+    private func shard(of name: String) -> SafetensorsFile? {
+        shardOf[name].flatMap { shards[$0] }
+    }
+}

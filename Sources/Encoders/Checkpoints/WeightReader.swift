@@ -1,0 +1,147 @@
+/// Takes tensors out of a checkpoint by name and shape, keeps account of which were taken, and
+/// digests their stored bytes.
+struct WeightReader {
+    /// One tensor that was taken.
+    struct Taken: Sendable {
+        let name: String
+        let type: StoredType
+        let shape: [Int]
+        /// SHA-256 of the bytes as they are stored.
+        let digest: String
+        var elementCount: Int { shape.reduce(1, *) }
+    }
+
+    let source: any TensorSource
+    private(set) var taken: [Taken] = []
+
+    init(_ source: any TensorSource) {
+        self.source = source
+    }
+
+    /// The values of a tensor, which must have exactly this shape.
+    mutating func take(_ name: String, _ shape: [Int]) throws(EncoderError) -> [Float] {
+        let values = try source.floats(name, shape: shape)
+        let digest = try source.withStoredBytes(name) { SHA256.hexDigest($0) }
+        taken.append(
+            Taken(
+                name: name, type: source.storedType(of: name) ?? .f32, shape: shape,
+                digest: digest ?? ""))
+        return values
+    }
+
+    /// A matrix [rows, columns]; a projection may be stored the other way round.
+    mutating func take(
+        _ projection: ProjectionName, rows: Int, columns: Int
+    ) throws(EncoderError) -> [Float] {
+        guard projection.isTransposed else { return try take(projection.name, [rows, columns]) }
+        let stored = try take(projection.name, [columns, rows])
+        return [Float](unsafeUninitializedCapacity: stored.count) { output, initialized in
+            for column in 0..<columns {
+                for row in 0..<rows {
+                    output[row * columns + column] = stored[column * rows + row]
+                }
+            }
+            initialized = stored.count
+        }
+    }
+
+    mutating func layer(
+        _ names: LayerTensorNames, width: Int, mlpWidth: Int
+    ) throws(EncoderError) -> LayerWeights {
+        var qkvWeight: [Float] = []
+        var qkvBias: [Float] = []
+        switch names.attention {
+        case .fused(let weight, let bias):
+            qkvWeight = try take(weight, [3 * width, width])
+            qkvBias = try take(bias, [3 * width])
+        case .separate(let q, let k, let v):
+            qkvWeight.reserveCapacity(3 * width * width)
+            for stem in [q, k, v] {
+                qkvWeight += try take(stem + ".weight", [width, width])
+                qkvBias += try take(stem + ".bias", [width])
+            }
+        }
+        return LayerWeights(
+            attentionNormWeight: try take(names.attentionNorm + ".weight", [width]),
+            attentionNormBias: try take(names.attentionNorm + ".bias", [width]),
+            qkvWeight: qkvWeight, qkvBias: qkvBias,
+            outWeight: try take(names.out + ".weight", [width, width]),
+            outBias: try take(names.out + ".bias", [width]),
+            mlpNormWeight: try take(names.mlpNorm + ".weight", [width]),
+            mlpNormBias: try take(names.mlpNorm + ".bias", [width]),
+            fc1Weight: try take(names.fc1 + ".weight", [mlpWidth, width]),
+            fc1Bias: try take(names.fc1 + ".bias", [mlpWidth]),
+            fc2Weight: try take(names.fc2 + ".weight", [width, mlpWidth]),
+            fc2Bias: try take(names.fc2 + ".bias", [width]))
+    }
+
+    mutating func text(
+        _ configuration: TextConfiguration, names: TextTensorNames
+    ) throws(EncoderError) -> TextWeights {
+        let width = configuration.width
+        let tokens = try take(names.tokenEmbedding, [configuration.vocabularySize, width])
+        let positions = try take(names.positionEmbedding, [configuration.contextLength, width])
+        var layers: [LayerWeights] = []
+        for index in 0..<configuration.layers {
+            layers.append(
+                try layer(names.layer(index), width: width, mlpWidth: configuration.mlpWidth))
+        }
+        let normWeight = try take(names.finalNorm + ".weight", [width])
+        let normBias = try take(names.finalNorm + ".bias", [width])
+        var projection: [Float]?
+        if let joint = configuration.projection {
+            projection = try take(names.projection, rows: joint, columns: width)
+        }
+        try refuseRest(names.namespaces)
+        return TextWeights(
+            tokenEmbedding: tokens, positionEmbedding: positions, layers: layers,
+            finalNormWeight: normWeight, finalNormBias: normBias, projection: projection)
+    }
+
+    mutating func vision(
+        _ configuration: VisionConfiguration, names: VisionTensorNames
+    ) throws(EncoderError) -> VisionWeights {
+        let width = configuration.width
+        let patch = configuration.patchSize
+        let patches = try take(names.patchEmbedding, [width, 3, patch, patch])
+        let classEmbedding = try take(names.classEmbedding, [width])
+        let positions = try take(names.positionEmbedding, [configuration.tokens, width])
+        let preNormWeight = try take(names.preNorm + ".weight", [width])
+        let preNormBias = try take(names.preNorm + ".bias", [width])
+        var layers: [LayerWeights] = []
+        for index in 0..<configuration.layers {
+            layers.append(
+                try layer(names.layer(index), width: width, mlpWidth: configuration.mlpWidth))
+        }
+        let postNormWeight = try take(names.postNorm + ".weight", [width])
+        let postNormBias = try take(names.postNorm + ".bias", [width])
+        var projection: [Float]?
+        if let joint = configuration.projection {
+            projection = try take(names.projection, rows: joint, columns: width)
+        }
+        try refuseRest(names.namespaces)
+        return VisionWeights(
+            patchEmbedding: patches, classEmbedding: classEmbedding, positionEmbedding: positions,
+            preNormWeight: preNormWeight, preNormBias: preNormBias, layers: layers,
+            postNormWeight: postNormWeight, postNormBias: postNormBias, projection: projection)
+    }
+
+    /// Refuses tensors of a tower that nothing asked for: the configuration does not fit the weights.
+    private func refuseRest(_ namespaces: [String]) throws(EncoderError) {
+        let known = Set(taken.map(\.name))
+        for name in source.tensorNames.sorted()
+        where !known.contains(name) && namespaces.contains(where: { name.hasPrefix($0) })
+            && !Self.isHarmless(name)
+        {
+            let shape = source.shape(of: name) ?? []
+            throw .tensor(
+                path: source.path, name: name, expected: "no such tensor by the configuration",
+                actual: "one of shape \(shape)")
+        }
+    }
+
+    /// Buffers that old files carry and no tower reads; some are even damaged (position ids in fp16).
+    private static func isHarmless(_ name: String) -> Bool {
+        name.hasSuffix("position_ids") || name.hasSuffix("attn_mask")
+    }
+}
