@@ -1,10 +1,10 @@
-import JSON
+package import JSON
 
 /// Reading of open_clip's `open_clip_config.json` (defaults: `model.py`'s `CLIPVisionCfg` and
 /// `CLIPTextCfg`, 3.3).
 extension CLIPConfiguration {
     /// Both towers, from the member `model_cfg` or, as in open_clip's own model files, the top.
-    static func openCLIP(
+    package static func openCLIP(
         _ document: JSONValue, path: String
     ) throws(EncoderError) -> CLIPConfiguration {
         guard let object = document.objectValue else {

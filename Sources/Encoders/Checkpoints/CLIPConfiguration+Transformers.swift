@@ -1,4 +1,4 @@
-import JSON
+package import JSON
 
 /// Reading of transformers' `config.json` (defaults: `configuration_clip.py`, 5.23).
 extension CLIPConfiguration {
@@ -14,7 +14,7 @@ extension CLIPConfiguration {
     ///
     /// - Parameter hasTensor: decides whether a tower that stands alone has its projection, which the
     ///   configuration does not say.
-    static func transformers(
+    package static func transformers(
         _ document: JSONValue, path: String, hasTensor: (String) -> Bool
     ) throws(EncoderError) -> CLIPConfiguration {
         guard let object = document.objectValue else {

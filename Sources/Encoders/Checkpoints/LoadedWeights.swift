@@ -1,18 +1,18 @@
 import Glibc
 
 /// Everything a checkpoint's files say: the configuration, and the weights it describes.
-struct LoadedWeights {
-    let configuration: CLIPConfiguration
-    let text: TextWeights?
-    let vision: VisionWeights?
+package struct LoadedWeights: Sendable {
+    package let configuration: CLIPConfiguration
+    package let text: TextWeights?
+    package let vision: VisionWeights?
     /// exp of the stored `logit_scale`.
-    let logitScale: Float
+    package let logitScale: Float
     let taken: [WeightReader.Taken]
 
     /// Reads configuration and tensors, in either layout.
     ///
     /// - Throws: `EncoderError` naming the file, field or tensor.
-    init(_ files: CheckpointFiles) throws(EncoderError) {
+    package init(_ files: CheckpointFiles) throws(EncoderError) {
         let openName = "open_clip_config.json"
         let transformersName = "config.json"
         let source: any TensorSource
