@@ -1,3 +1,5 @@
+import Glibc
+
 /// Memory behind a frame: one block that neither moves nor changes while the object lives.
 package protocol FrameMemory: AnyObject, Sendable {
     var bytes: UnsafeRawBufferPointer { get }
@@ -42,7 +44,10 @@ extension Frame: Equatable {
         left.memory === right.memory
             || left.withUnsafeBytes { first in
                 right.withUnsafeBytes { second in
-                    first.count == second.count && first.elementsEqual(second)
+                    guard let start = first.baseAddress, let other = second.baseAddress else {
+                        return first.count == second.count
+                    }
+                    return first.count == second.count && memcmp(start, other, first.count) == 0
                 }
             }
     }
