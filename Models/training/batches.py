@@ -7,6 +7,7 @@ otherwise a true caption would count as a wrong one.
 from __future__ import annotations
 
 import multiprocessing as mp
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from captions import Captioner
 from drawing import Palette, draw, spoil
-from emoji_names import load_emoji
+from emoji_names import load_emoji, lookalikes
 from scenes import Scene, SceneSampler
 
 TWIN_SHARE = 0.3
@@ -38,6 +39,22 @@ class BatchSampler:
         self.palette = Palette(self.emoji)
         self.captioner = Captioner(self.emoji)
         self.scenes = SceneSampler(len(self.emoji), held_out)
+        self.lookalikes = lookalikes(self.emoji)
+
+    def wrong_captions(self, batch: Batch, count: int, seed: tuple[int, ...]) -> list[str]:
+        """``count`` captions for each picture that are wrong about it in one respect.
+
+        An empty one stands for none. They count against their own picture only, for they may well
+        be true of another.
+        """
+        rng = np.random.default_rng(seed)
+        wrong = []
+        for scene, truth in zip(batch.scenes, batch.captions, strict=True):
+            for _ in range(count):
+                other = self.scenes.contradiction(scene, self.lookalikes, rng)
+                text = self.captioner.caption(other, rng) if other else ""
+                wrong.append("" if text.rstrip(".") == truth.rstrip(".") else text)
+        return wrong
 
     def batch(
         self,
@@ -78,21 +95,27 @@ class BatchSampler:
         return result
 
 
-def _produce(queue: mp.Queue, size: int, seed: int, first: int) -> None:
+def _produce(queue: mp.Queue, size: int, seed: int, first: int, wrong: int) -> None:
     """The worker: batches number ``first``, ``first + 1``, … for ever."""
     sampler = BatchSampler()
     step = first
     while True:
         batch = sampler.batch(size, (seed, step))
-        queue.put((step, batch.pictures, batch.captions))
+        captions = sampler.wrong_captions(batch, wrong, (seed, step, 1)) if wrong else []
+        queue.put((step, batch.pictures, batch.captions, captions))
         step += 1
 
 
-def stream(size: int, seed: int, first: int) -> Iterator[tuple[int, np.ndarray, list[str]]]:
-    """Batches from a worker process, in order."""
+def stream(
+    size: int, seed: int, first: int, wrong: int
+) -> Iterator[tuple[int, np.ndarray, list[str], list[str]]]:
+    """Numbered pictures, captions and wrong captions from a worker process, in order."""
     context = mp.get_context("fork")
     queue: mp.Queue = context.Queue(maxsize=6)
-    worker = context.Process(target=_produce, args=(queue, size, seed, first), daemon=True)
+    worker = context.Process(target=_produce, args=(queue, size, seed, first, wrong), daemon=True)
+    # The trainer's handler of SIGTERM is not the worker's.
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker.start()
+    signal.signal(signal.SIGTERM, handler)
     while True:
         yield queue.get()

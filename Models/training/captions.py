@@ -148,7 +148,7 @@ class Captioner:
                     d = objects[0].size
                     size = (
                         _pick(rng, ("small", "tiny", "little"))
-                        if d < 21
+                        if d < 24
                         else (_pick(rng, ("large", "big", "huge")) if d > 46 else "")
                     )
                 return self.phrase(objects[0], rng, size, bare=rng.random() < 0.12)
@@ -162,9 +162,9 @@ class Captioner:
         sizes = ["", ""]
         if scene.say_size:
             for i, placed in enumerate(objects):
-                if placed.size < 17:
+                if placed.size < 19:
                     sizes[i] = _pick(rng, ("small", "small", "tiny", "little"))
-                elif placed.size > 25 and rng.random() < 0.4:
+                elif placed.size > 27 and rng.random() < 0.4:
                     sizes[i] = _pick(rng, ("large", "big"))
         first, second = (self.phrase(o, rng, s) for o, s in zip(objects, sizes, strict=True))
         relation = scene.relation

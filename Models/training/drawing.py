@@ -189,6 +189,6 @@ def spoil(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         canvas = np.asarray(picture, np.float32) / 255
     noise = rng.random()
     if noise < 0.35:
-        sigma = rng.uniform(0.01, 0.07) if noise < 0.25 else rng.uniform(0.07, 0.16)
+        sigma = rng.uniform(0.01, 0.07) if noise < 0.29 else rng.uniform(0.07, 0.16)
         canvas = canvas + sigma * rng.standard_normal((SIZE, SIZE, 3), np.float32)
     return np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -227,3 +227,24 @@ def load_emoji(font_path: str = FONT_PATH) -> list[Emoji]:
         plural = plural and " of " not in names[0] and not names[0].endswith(("bus", "cross", "us"))
         kept.append(Emoji(text, names, plural, not _UNFLIPPABLE.search(names[0]), sprite))
     return kept
+
+
+def lookalikes(kept: list[Emoji], count: int = 16) -> np.ndarray:
+    """For each emoji the indices [N, count + 2] of those whose bitmaps, or names, are near."""
+    thumbs = np.stack(
+        [
+            np.asarray(
+                e.sprite.convert("RGBa").resize((16, 16), Image.Resampling.BOX), np.float32
+            ).ravel()
+            for e in kept
+        ]
+    )
+    squares = (thumbs**2).sum(1)
+    distance = squares[:, None] + squares - 2 * thumbs @ thumbs.T
+    np.fill_diagonal(distance, np.inf)
+    near = np.argsort(distance, axis=1, kind="stable")[:, :count]
+    # Names sort into families ("face with …", "flag of …").
+    order = np.array(sorted(range(len(kept)), key=lambda i: kept[i].names[0]))
+    beside = np.empty((len(kept), 2), np.int64)
+    beside[order] = np.stack([np.roll(order, 1), np.roll(order, -1)], 1)
+    return np.concatenate([near, beside], 1)

@@ -124,7 +124,7 @@ def measure_places(model: Model, examples: Examples, count: int) -> float:
         thing = examples.sampler.scenes.thing(rng, i % 2 == 0)
         place = int(rng.integers(len(PLACES)))
         fx, fy = list(PLACES.values())[place]
-        size = rng.uniform(14, 26)
+        size = rng.uniform(18, 30)
         x, y = (
             float(np.clip(f * SIZE + rng.uniform(-3, 3), size / 2, SIZE - size / 2))
             for f in (fx, fy)

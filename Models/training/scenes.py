@@ -9,6 +9,7 @@ learns such things only if the batch holds the wrong answer too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -139,7 +140,7 @@ class Scene:
 class SceneSampler:
     """Draws scenes of all kinds in fixed shares."""
 
-    KINDS = {
+    KINDS: ClassVar[dict[str, float]] = {
         "emoji": 0.40,
         "shape": 0.14,
         "emoji pair": 0.15,
@@ -168,8 +169,8 @@ class SceneSampler:
     def background(self, rng: np.random.Generator, things: list[Thing]) -> Background:
         """A background against which every thing can be seen."""
         pick = rng.random()
-        if pick > 0.72:
-            kind = ("gradient", "cloud", "split", "stripes")[min(3, int((pick - 0.72) / 0.28 * 5))]
+        if pick > 0.78:
+            kind = ("gradient", "cloud", "split", "stripes")[min(3, int((pick - 0.78) / 0.22 * 5))]
             return Background(kind)
         taken = {t.colour for t in things}
         if pick < 0.15 and "white" not in taken:
@@ -181,7 +182,7 @@ class SceneSampler:
         """One scene, of a random kind unless told."""
         if kind is None:
             kind = str(rng.choice(list(self.KINDS), p=list(self.KINDS.values())))
-        say_background = rng.random() < 0.4
+        say_background = rng.random() < 0.5
         match kind:
             case "empty":
                 colour = self._colours[rng.integers(len(self._colours))]
@@ -220,7 +221,7 @@ class SceneSampler:
         background = self.background(rng, [thing])
         if rng.random() < 0.4:
             place = list(PLACES)[rng.integers(len(PLACES))]
-            size = rng.uniform(14, 27)
+            size = rng.uniform(18, 30)
             fx, fy = PLACES[place]
             x = float(np.clip(fx * SIZE + rng.uniform(-4, 4), size / 2, SIZE - size / 2))
             y = float(np.clip(fy * SIZE + rng.uniform(-4, 4), size / 2, SIZE - size / 2))
@@ -233,7 +234,7 @@ class SceneSampler:
                 say_place=rng.random() < 0.75,
                 say_size=rng.random() < 0.1,
             )
-        size = rng.uniform(18, 62)
+        size = rng.uniform(22, 62)
         slack = (SIZE - size) / 2
         x, y = 32 + rng.uniform(-1, 1) * slack, 32 + rng.uniform(-1, 1) * slack
         return Scene(
@@ -274,10 +275,10 @@ class SceneSampler:
     ) -> Scene:
         relation = ("above", "below", "left", "right")[rng.integers(4)]
         small = rng.random() < 0.3
-        sizes = [rng.uniform(21, 31), rng.uniform(21, 31)]
+        sizes = [rng.uniform(24, 32), rng.uniform(24, 32)]
         if small:
             which = int(rng.integers(2))
-            sizes[which], sizes[1 - which] = rng.uniform(11, 16), rng.uniform(26, 36)
+            sizes[which], sizes[1 - which] = rng.uniform(13, 18), rng.uniform(28, 38)
         room = SIZE - sum(sizes)
         gap = rng.uniform(0.0, max(0.5, room * 0.7))
         start = rng.uniform(0, max(0.1, room - gap))
@@ -300,6 +301,69 @@ class SceneSampler:
             say_background=say_background and rng.random() < 0.35,
             say_size=small,
         )
+
+    def contradiction(
+        self, scene: Scene, lookalikes: np.ndarray, rng: np.random.Generator
+    ) -> Scene | None:
+        """A scene whose caption is wrong about this one in one respect, if one comes to mind.
+
+        ``lookalikes`` [emoji, n] lists the emoji that each one is easily taken for.
+        """
+        options = ["background"] if scene.background.kind == "plain" and scene.kind != "row" else []
+        options += ["thing", "thing"] if scene.objects else []
+        options += ["place", "place"] if scene.place else []
+        options += ["order", "order"] if scene.relation else []
+        options += ["colours"] if scene.kind == "shape pair" else []
+        options = ["count", "count", "thing"] if scene.kind == "row" else options
+        if not options:
+            return None
+        objects = scene.objects
+        match options[int(rng.integers(len(options)))]:
+            case "background":
+                taken = {scene.background.colour, *(o.thing.colour for o in objects)}
+                free = [c for c in self._colours if c not in taken]
+                other = Background("plain", free[int(rng.integers(len(free)))])
+                return replace(scene, background=other, say_background=True)
+            case "thing":
+                at = int(rng.integers(len(objects)))
+                old = objects[at].thing
+                if old.emoji >= 0:
+                    near = lookalikes[old.emoji]
+                    new = Thing(emoji=int(near[int(rng.integers(len(near)))]))
+                else:
+                    new = self._varied(old, rng)
+                changed = [
+                    replace(o, thing=new) if i == at or scene.kind == "row" else o
+                    for i, o in enumerate(objects)
+                ]
+                if {o.thing for o in changed} == {o.thing for o in objects}:
+                    return None
+                return replace(scene, objects=tuple(changed))
+            case "place":
+                places = [p for p in PLACES if p != scene.place]
+                place = places[int(rng.integers(len(places)))]
+                return replace(scene, place=place, say_place=True)
+            case "order":
+                if rng.random() < 0.5:
+                    others = [r for r in RELATIONS if r != scene.relation]
+                    return replace(scene, relation=others[int(rng.integers(len(others)))])
+                return replace(scene, relation=_INVERSE[scene.relation])
+            case "colours":
+                a, b = objects
+                first = replace(a.thing, colour=b.thing.colour)
+                second = replace(b.thing, colour=a.thing.colour)
+                allowed = all(
+                    is_held_out(t.colour, t.shape) == self.held_out for t in (first, second)
+                )
+                if (
+                    not allowed
+                    or a.thing.colour == b.thing.colour
+                    or a.thing.shape == b.thing.shape
+                ):
+                    return None
+                return replace(scene, objects=(replace(a, thing=first), replace(b, thing=second)))
+        counts = [n for n in NUMBERS if n != len(objects)]
+        return replace(scene, objects=objects[:1] * counts[int(rng.integers(len(counts)))])
 
     def twins(self, scene: Scene, rng: np.random.Generator) -> tuple[Scene, Scene] | None:
         """The scene and one that differs in a single mentioned thing, if there is one."""

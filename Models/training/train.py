@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -106,6 +107,7 @@ class Trainer:
         )
         self.rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.step, self.elapsed, self.mean_loss, self.factor = 0, 0.0, math.nan, 0.0
+        self.interrupted = False
         self.checkpoint = args.run / "checkpoint.pt"
         if self.checkpoint.exists():
             self._load()
@@ -160,8 +162,10 @@ class Trainer:
     def _ids(self, captions: list[str]) -> Tensor:
         return token_ids(self.tokenizer, captions, self.model.shape.context)
 
-    def update(self, pictures: np.ndarray, captions: list[str], whole: bool) -> float:
-        """One step on a batch; its loss."""
+    def update(
+        self, pictures: np.ndarray, captions: list[str], wrong: list[str], whole: bool
+    ) -> float:
+        """One step on a batch; its loss. ``wrong`` holds the same number for each picture."""
         for optimizer, bases in zip(self.optimizers, self.rates, strict=True):
             for group, base in zip(optimizer.param_groups, bases, strict=True):
                 group["lr"] = base * self.factor
@@ -170,9 +174,16 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             image = model.encode_image(x, kept)
             text = model.encode_text(self._ids(captions))
+            against = model.encode_text(self._ids(wrong)) if wrong else None
         logits = model.logit_scale.exp() * image @ text.T
         truth = torch.arange(len(logits))
-        loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
+        choices = logits
+        if against is not None:
+            own = torch.einsum("bp,bkp->bk", image, against.view(len(image), -1, image.shape[1]))
+            none = torch.tensor([not w for w in wrong]).view_as(own)
+            own = (model.logit_scale.exp() * own).masked_fill(none, float("-inf"))
+            choices = torch.cat([logits, own], 1)
+        loss = (F.cross_entropy(choices, truth) + F.cross_entropy(logits.T, truth)) / 2
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in self.optimizers:
@@ -182,10 +193,16 @@ class Trainer:
             model.logit_scale.clamp_(max=math.log(100))
         return loss.item()
 
+    def interrupt(self, *_: object) -> None:
+        """Stop after the present step; its checkpoint is kept."""
+        self.interrupted = True
+
     def run(self) -> None:
         """Train to the end of the schedule."""
+        signal.signal(signal.SIGTERM, self.interrupt)
         args, before, start, annealing = self.args, self.elapsed, time.monotonic(), False
-        for number, pictures, captions in stream(args.batch, args.seed, self.step):
+        batches = stream(args.batch, args.seed, self.step, args.wrong)
+        for number, pictures, captions, wrong in batches:
             self.elapsed = before + time.monotonic() - start
             self.factor = schedule(number, self.elapsed, args)
             if self.factor <= 0:
@@ -193,10 +210,15 @@ class Trainer:
             if self.factor < 1 and number > args.warmup and not annealing:
                 annealing = True
                 self.note(decay_at=number, minutes=round(self.elapsed / 60, 2))
+            hard = number >= args.hard_from
+            if number == args.hard_from:
+                # Left alone the scale grows too slowly for near misses to weigh much.
+                with torch.no_grad():
+                    self.model.logit_scale.clamp_(min=math.log(args.hard_scale))
             # The choice of patches must not depend on where a run was interrupted.
             torch.manual_seed(args.seed * 1_000_003 + number)
-            whole = (annealing and self.factor < 0.6) or number % 8 == 7
-            loss = self.update(pictures, captions, whole)
+            whole = (annealing and self.factor < args.whole_below) or number % 8 == 7
+            loss = self.update(pictures, captions, wrong if hard else [], whole)
             self.step = number + 1
             mean = loss if math.isnan(self.mean_loss) else self.mean_loss
             self.mean_loss = 0.98 * mean + 0.02 * loss
@@ -206,6 +228,8 @@ class Trainer:
             if self.step % args.check_every == 0:
                 self.check()
                 self.save()
+            if self.interrupted:
+                break
         self.save()
         self.check()
 
@@ -218,13 +242,17 @@ def arguments() -> argparse.Namespace:
     add("--minutes", type=float, default=0, help="time budget; overrides --steps")
     add("--steps", type=int, default=4000)
     add("--decay-at", type=int, help="step at which annealing starts")
-    add("--decay", type=float, default=0.35, help="share of the run spent annealing")
+    add("--decay", type=float, default=0.6, help="share of the run spent annealing")
     add("--warmup", type=int, default=100)
     add("--batch", type=int, default=256)
     add("--lr", type=float, default=1.5e-3, help="AdamW's, for all but the towers' matrices")
     add("--muon-lr", type=float, default=0.015)
     add("--weight-decay", type=float, default=0.05)
-    add("--patches", type=int, default=30, help="patches kept in most steps")
+    add("--patches", type=int, default=32, help="patches kept in most steps")
+    add("--whole-below", type=float, default=0.2, help="rate from which all patches are kept")
+    add("--wrong", type=int, default=1, help="wrong captions for each picture")
+    add("--hard-from", type=int, default=600, help="first step with wrong captions")
+    add("--hard-scale", type=float, default=30.0, help="least logit scale at that step")
     add("--seed", type=int, default=20)
     add("--threads", type=int, default=2)
     add("--check-every", type=int, default=100)
