@@ -271,10 +271,12 @@ def test_a_handle_is_prepared_used_and_released(daemon) -> None:
     image = np.zeros((3, 4, 4), np.float32)
     with Client(daemon(handles).endpoint) as g:
         handle = g.prepare(["a", "b"], weights=[1, -0.5])
-        assert handles.known == {"h-1": {"prompts": ["a", "b"], "weights": [1.0, -0.5]}}
+        assert handles.known == {
+            "h-1": {"prompts": ["a", "b"], "weights": [1.0, -0.5], "metric": "cosine"}
+        }
         g.gradient(image, handle)
-        with pytest.raises(ValueError, match="weights"):
-            g.gradient(image, handle, weights=[1, 2])
+        with pytest.raises(ValueError, match="2 prompts"):
+            g.gradient(image, handle, pairwise=True)
         g.release(handle)
         assert handles.known == {}
         with pytest.raises(ValueError, match="released"):

@@ -127,10 +127,9 @@ def test_overload_for_good_is_raised_with_its_hint(daemon) -> None:
     assert len(fake.requests) == 3
     with Client(fake.endpoint, timeout=0.5) as g:
         fake.handler = lambda request: [failure(request, "overloaded", retry_after_ms=9000)]
-        start = time.monotonic()
         with pytest.raises(guidanced.Overloaded):
             g.ping()
-        assert time.monotonic() - start < 0.4  # no use in waiting longer than the timeout
+    assert len(fake.requests) == 4  # no use in waiting longer than the timeout
 
 
 def test_other_errors_are_not_retried(daemon) -> None:

@@ -210,7 +210,7 @@ class Client:
     def score(
         self,
         images: Images,
-        prompts: Texts,
+        prompts: Union[Texts, Handle],
         *,
         metric: str = "cosine",
         pairwise: bool = False,
@@ -220,26 +220,22 @@ class Client:
         """Scores of N images against P prompts, float32 [N, P].
 
         Args:
+            prompts: one or several, or a handle of ``prepare`` for the same metric.
             metric: ``"cosine"`` (−1…1), ``"logit"`` (exp(logit_scale)·cosine) or ``"clipscore"``
                 (2.5·max(cosine, 0), with its prefix "A photo depicts ").
             pairwise: image i against prompt i alone, N = P; the result is [N].
         """
         collected = collect(images)
-        listed = list(_strings(prompts, "prompts"))
-        if pairwise and len(listed) != collected.count:
-            raise ValueError(
-                f"pairwise: expected one prompt an image, found {collected.count} images and "
-                f"{len(listed)} prompts"
-            )
-        params = {"prompts": listed, "metric": metric, "pairwise": pairwise}
-        reply = self.request("score", params, collected.inputs(), model=model)
-        shape = (collected.count,) if pairwise else (collected.count, len(listed))
+        params = {"metric": metric, "pairwise": pairwise}
+        columns = _prompt_count(prompts, collected.count, pairwise)
+        reply = self._with_prompts("score", "prompts", params, collected.inputs(), prompts, model)
+        shape = (collected.count,) if pairwise else (collected.count, columns)
         return _array(reply, "scores", shape, strict)
 
     def rank(
         self,
         images: Images,
-        prompt: str,
+        prompt: Union[str, Handle],
         *,
         top_k: int | None = None,
         metric: str = "cosine",
@@ -249,13 +245,14 @@ class Client:
         """The images in the order of their scores for a prompt, best first, ties by index.
 
         Args:
+            prompt: one, or a handle to one.
             top_k: how many to return, all by default.
         """
         collected = collect(images)
-        params: dict[str, Any] = {"prompt": prompt, "metric": metric}
+        params: dict[str, Any] = {"metric": metric}
         if top_k is not None:
             params["top_k"] = top_k
-        reply = self.request("rank", params, collected.inputs(), model=model)
+        reply = self._with_prompts("rank", "prompt", params, collected.inputs(), prompt, model)
         ranking = reply.result.get("ranking")
         if not isinstance(ranking, list):
             raise MalformedReply("result.ranking is no list")
@@ -314,8 +311,9 @@ class Client:
         *loss*: an optimiser descends it.
 
         Args:
-            prompts: one or several, or a handle of ``prepare``, which has its weights already.
-            weights: one a prompt, all 1 by default; negative ones steer away. |Σ w| ≥ 0.001.
+            prompts: one or several, or a handle of ``prepare``.
+            weights: one a prompt; by default the handle's, else all 1. Negative ones steer away.
+                |Σ w| ≥ 0.001.
             loss: ``"cosine"`` (1 − cos), ``"spherical"`` (half the squared angle) or ``"logit"``
                 (−exp(logit_scale)·cos).
             pairwise: image i has prompt i alone.
@@ -328,24 +326,13 @@ class Client:
                 "with respect to pixels only"
             )
         collected = collect(images)
-        inputs = collected.inputs()
+        _prompt_count(prompts, collected.count, pairwise)
         params: dict[str, Any] = {"loss": loss, "pairwise": pairwise}
-        if isinstance(prompts, Handle):
-            if weights is not None:
-                raise ValueError("weights: a handle has the weights that it was prepared with")
-            if pairwise and len(prompts.prompts) != collected.count:
-                raise ValueError(_PAIRWISE.format(collected.count, len(prompts.prompts)))
-            reply = self._with_handle(
-                "gradient", params, inputs, prompts, prompts.model if model is None else model
-            )
-        else:
-            listed = list(_strings(prompts, "prompts"))
-            params["prompts"] = listed
-            if pairwise and len(listed) != collected.count:
-                raise ValueError(_PAIRWISE.format(collected.count, len(listed)))
-            if weights is not None:
-                params["weights"] = [float(weight) for weight in weights]
-            reply = self.request("gradient", params, inputs, model=model)
+        if weights is not None:
+            params["weights"] = [float(weight) for weight in weights]
+        reply = self._with_prompts(
+            "gradient", "prompts", params, collected.inputs(), prompts, model
+        )
         result = Gradient(
             _gradients(reply, collected),
             _output(reply, "loss", (collected.count,)),
@@ -360,17 +347,23 @@ class Client:
         prompts: Texts,
         *,
         weights: Union[Sequence[float], None] = None,
+        metric: str = "cosine",
         model: str | None = None,
     ) -> Handle:
-        """Has the daemon encode prompts once, for many calls of ``gradient``.
+        """Has the daemon encode prompts once, for many calls of ``gradient``, ``score`` or ``rank``.
 
         With several endpoints the handle is prepared on each daemon when it is first used there.
+
+        Args:
+            weights: what ``gradient`` weighs the prompts with.
+            metric: what ``score`` or ``rank`` will use; ``"clipscore"`` encodes other texts.
         """
         listed = _strings(prompts, "prompts")
         handle = Handle(
             secrets.token_hex(8),
             tuple(listed),
             None if weights is None else tuple(float(weight) for weight in weights),
+            metric,
             self._model if model is None else model,
         )
         reply, address = self._request("prepare", _prepare_params(handle), model=handle.model)
@@ -389,6 +382,23 @@ class Client:
             except BadRequest as problem:
                 if not _is_about_handle(problem):
                     raise
+
+    def _with_prompts(
+        self,
+        op: str,
+        field: str,
+        params: dict[str, Any],
+        inputs: Sequence[Input],
+        prompts: Union[Texts, Handle],
+        model: str | None,
+    ) -> Reply:
+        """A request whose prompts are texts or a handle."""
+        if isinstance(prompts, Handle):
+            chosen = prompts.model if model is None else model
+            return self._with_handle(op, params, inputs, prompts, chosen)
+        listed = list(_strings(prompts, field))
+        params[field] = listed[0] if field == "prompt" else listed
+        return self.request(op, params, inputs, model=model)
 
     def _with_handle(
         self,
@@ -507,7 +517,15 @@ class Client:
         return reply, place
 
 
-_PAIRWISE = "pairwise: expected one prompt an image, found {} images and {} prompts"
+def _prompt_count(prompts: Union[Texts, Handle], images: int, pairwise: bool) -> int:
+    """How many prompts there are; ValueError when they cannot be paired with the images."""
+    listed = prompts.prompts if isinstance(prompts, Handle) else _strings(prompts, "prompts")
+    if pairwise and len(listed) != images:
+        raise ValueError(
+            f"pairwise: expected one prompt an image, found {images} images and "
+            f"{len(listed)} prompts"
+        )
+    return len(listed)
 
 
 def _strings(value: object, name: str) -> tuple[str, ...]:
@@ -521,7 +539,7 @@ def _strings(value: object, name: str) -> tuple[str, ...]:
 
 
 def _prepare_params(handle: Handle) -> dict[str, Any]:
-    params: dict[str, Any] = {"prompts": list(handle.prompts)}
+    params: dict[str, Any] = {"prompts": list(handle.prompts), "metric": handle.metric}
     if handle.weights is not None:
         params["weights"] = list(handle.weights)
     return params

@@ -112,7 +112,7 @@ class Tokenization:
 
 @dataclass(frozen=True)
 class Handle:
-    """Prompts that the daemon keeps encoded; pass it to ``gradient`` in their place.
+    """Prompts that the daemon keeps encoded; pass it to ``gradient`` and others in their place.
 
     A handle belongs to the client that made it. It outlives a restart of the daemon, because the
     client prepares it anew where the daemon does not know it.
@@ -121,5 +121,6 @@ class Handle:
     id: str
     prompts: tuple[str, ...]
     weights: tuple[float, ...] | None = None
+    metric: str = "cosine"
     model: str | None = None
     result: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
