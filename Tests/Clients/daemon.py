@@ -26,13 +26,14 @@ def binary() -> str:
 class Daemon:
     """A `guidanced serve` process on addresses in a folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, wait: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, wait: bool = True, program: Path | None = None
+    ) -> None:
         self.endpoint = f"ipc://{folder}/work"
         self.control = f"ipc://{folder}/control"
         self.log = folder / "log"
-        command = [
-            binary(), "serve", "--bind", self.endpoint, "--control", self.control, *arguments,
-        ]
+        command = [str(program or binary()), "serve", "--bind", self.endpoint]
+        command += ["--control", self.control, *arguments]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -37,7 +37,7 @@ from .results import (
     Tokenization,
 )
 from .transport import Transport
-from .wire import Input, Reply, encode_request
+from .wire import LONGEST_DEADLINE_MS, Input, Reply, encode_request
 
 Result = TypeVar("Result")
 
@@ -504,7 +504,7 @@ class Client:
                 params,
                 inputs,
                 model=chosen,
-                deadline_ms=max(1, int(left * 1000)),
+                deadline_ms=min(max(1, int(left * 1000)), LONGEST_DEADLINE_MS),
             ),
             timeout=timeout,
             address=address,

@@ -19,6 +19,9 @@ MAGIC = b"GD01"
 MAXIMUM_HEADER_BYTES = 1 << 20
 """The longest header that the protocol allows."""
 
+LONGEST_DEADLINE_MS = 86_400_000
+"""The longest deadline that the protocol allows, a day."""
+
 Payload = Union[bytes, NDArray[Any]]
 """The bytes of one frame: bytes, or a contiguous array, which is not copied."""
 
