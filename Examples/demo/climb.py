@@ -1,7 +1,8 @@
 """Gradient ascent on pixels with nothing but the daemon's gradients and numpy.
 
-The picture is a sum of grids of several sizes, each enlarged to the whole: fine detail costs as
-much as broad form, so what arises is smooth instead of speckled. Each step looks at the picture
+The picture is a sum of grids of several sizes, each enlarged to the whole, in colours whose
+channels are as unrelated as those of photographs are: broad forms in plain colours come before
+fine and gaudy detail, so what arises is smooth instead of speckled. Each step looks at the picture
 through a few random shifts and a little noise, which keeps it from fitting one pixel grid, and
 Adam takes the step.
 """
@@ -15,9 +16,15 @@ import numpy as np
 from guidanced import Client
 
 SIDE = 96
-GRIDS = (3, 6, 12, 24, 48, 96)
+RATES = {3: 0.05, 6: 0.045, 12: 0.035, 24: 0.02, 48: 0.008, 96: 0.002}
+"""Step sizes of the grids, by their cells a side."""
 VIEWS = 2
-SMOOTHNESS = 0.6
+SMOOTHNESS = 0.4
+COLOURS = np.array(
+    [[0.58, 0.46, 0.16], [0.58, -0.05, -0.33], [0.58, -0.46, 0.21]], np.float32
+)
+"""From decorrelated channels (light, warm–cold, magenta–green) to red, green, blue; the lengths are
+the usual deviations in photographs (after Olah et al. 2017, doi 10.23915/distill.00007)."""
 
 
 @dataclass
@@ -30,15 +37,30 @@ class Climb:
     frames: list[tuple[int, np.ndarray]] = field(default_factory=list)
 
 
-def enlarge(grid: np.ndarray, side: int) -> np.ndarray:
-    """[…, n, n] to […, side, side], each cell a block of side / n pixels."""
-    return grid.repeat(side // grid.shape[-1], -2).repeat(side // grid.shape[-1], -1)
+def enlarging(n: int, side: int) -> np.ndarray:
+    """The matrix [side, n] that enlarges n samples linearly, cell centres upon cell centres."""
+    places = ((np.arange(side) + 0.5) * n / side - 0.5).clip(0, n - 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(n))).astype(np.float32)
 
 
-def reduce(pixels: np.ndarray, n: int) -> np.ndarray:
-    """The transpose of ``enlarge``: the sums over the blocks."""
-    block = pixels.shape[-1] // n
-    return pixels.reshape(*pixels.shape[:-2], n, block, n, block).sum((-3, -1))
+def enlarge(grid: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """[…, n, n] to […, side, side]."""
+    return matrix @ grid @ matrix.T
+
+
+def reduce(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The transpose of ``enlarge``."""
+    return matrix.T @ pixels @ matrix
+
+
+def to_colours(channels: np.ndarray) -> np.ndarray:
+    """[N, 3, H, W] in decorrelated channels to red, green, blue."""
+    return np.einsum("cd,ndhw->nchw", COLOURS, channels)
+
+
+def from_colours(gradient: np.ndarray) -> np.ndarray:
+    """The transpose of ``to_colours``."""
+    return np.einsum("cd,nchw->ndhw", COLOURS, gradient)
 
 
 def blur(pixels: np.ndarray) -> np.ndarray:
@@ -76,7 +98,8 @@ def climb(
     for index, (_, start) in enumerate(goals):
         if start == "noise":
             base[index] = rng.uniform(0.1, 0.9, base[index].shape)
-    grids = [np.zeros((count, 3, n, n), np.float32) for n in GRIDS]
+    matrices = [enlarging(n, SIDE) for n in RATES]
+    grids = [np.zeros((count, 3, n, n), np.float32) for n in RATES]
     first = [np.zeros_like(grid) for grid in grids]
     second = [np.zeros_like(grid) for grid in grids]
     climbs = [Climb(prompt, start) for prompt, start in goals]
@@ -87,7 +110,7 @@ def climb(
         # The noise of the start fades, so that it is a start and not a lasting disturbance.
         fade = max(0.0, 1 - step / (0.5 * steps))
         start = 0.5 + (base - 0.5) * fade
-        picture = start + blur(sum(enlarge(grid, SIDE) for grid in grids))
+        picture = start + blur(to_colours(sum(map(enlarge, grids, matrices))))
         shown = picture.clip(0, 1)
         for entry, score in zip(climbs, client.score(shown, prompts, pairwise=True)):
             entry.scores.append(float(score))
@@ -97,7 +120,7 @@ def climb(
         if step == steps:
             break
 
-        shifts = rng.integers(-6, 7, (VIEWS, 2))
+        shifts = rng.integers(-4, 5, (VIEWS, 2))
         views = [
             np.roll(shown, tuple(shift), (2, 3)) + rng.normal(0, 0.04, shown.shape)
             for shift in shifts
@@ -114,14 +137,15 @@ def climb(
         # Clipped pixels are only pulled back, never pushed further.
         outside = (picture < 0) & (slope > 0) | (picture > 1) & (slope < 0)
         slope = np.where(outside, 0, slope) + 4 * (picture - shown)
-        slope = blur(slope + SMOOTHNESS * variation_gradient(picture))
-        rate = 0.022 * (1 - 0.8 * step / steps)
-        for grid, mean, square in zip(grids, first, second):
-            part = reduce(slope, grid.shape[-1])
+        slope = from_colours(blur(slope + SMOOTHNESS * variation_gradient(picture)))
+        slow = 1 - 0.85 * step / steps
+        state = zip(grids, matrices, first, second, RATES.values())
+        for grid, matrix, mean, square, rate in state:
+            part = reduce(slope, matrix)
             mean += 0.1 * (part - mean)
             square += 0.01 * (part * part - square)
             correction = np.sqrt(1 - 0.99 ** (step + 1)) / (1 - 0.9 ** (step + 1))
-            grid -= rate * correction * mean / (np.sqrt(square) + 1e-6)
+            grid -= rate * slow * correction * mean / (np.sqrt(square) + 1e-6)
     return climbs
 
 

@@ -27,7 +27,7 @@ h1 { font-size: 2rem; margin: 0 0 4px; letter-spacing: -.02em; }
 h2 { font-size: 1.3rem; margin: 56px 0 4px; letter-spacing: -.01em; }
 p { margin: 4px 0 20px; color: var(--quiet); max-width: 68ch; }
 code { font: .88em ui-monospace, "SF Mono", Menlo, monospace; }
-.facts { display: flex; flex-wrap: wrap; gap: 10px; margin: 20px 0 0; padding: 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 10px; margin: 20px 0 0; padding: 0; }
 .facts li { list-style: none; background: var(--card); border: 1px solid var(--line);
   border-radius: 10px; padding: 10px 16px; }
 .facts b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
@@ -47,8 +47,8 @@ figcaption { font-size: .78rem; color: var(--quiet); margin-top: 6px; line-heigh
 .meter { height: 4px; border-radius: 2px; background: var(--line); margin-top: 9px;
   overflow: hidden; }
 .meter i { display: block; height: 100%; background: var(--bar); border-radius: 2px; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(228px, 1fr)); gap: 14px; }
-.named { display: grid; grid-template-columns: 84px 1fr; gap: 12px; background: var(--card);
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 14px; }
+.named { display: grid; grid-template-columns: 92px 1fr; gap: 14px; background: var(--card);
   border: 1px solid var(--line); border-radius: 12px; padding: 12px; }
 .named ol { list-style: none; margin: 0; padding: 0; font-size: .78rem; min-width: 0; }
 .named li { margin-bottom: 5px; color: var(--quiet); }
@@ -124,7 +124,7 @@ def _data(image: Image.Image, side: int) -> str:
     buffer = io.BytesIO()
     if image.size != (side, side):
         image = image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -49,7 +49,7 @@ class Sheet:
         self.draw.line(scaled, fill=colour, width=round(width * _SCALE), joint="curve")
 
     def save(self, path: Path) -> None:
-        self.image.save(path, optimize=True)
+        self.image.save(path)
 
 
 def ranked_gallery(findings: Findings, path: Path, shown: int = 6) -> None:
