@@ -1,6 +1,6 @@
 """From nothing to a running daemon: rank, classify, look at gradients, and climb them.
 
-    python Examples/demo/demo.py --binary .build/release/guidanced --out demo
+    python Examples/demo/demo.py --bin .build/release/guidanced --out demo
 
 Needs numpy, pyzmq, Pillow, and Debian's fonts-noto-color-emoji. Exits with 1 when a ranking is
 wrong or a climb does not rise, and with 2 when the daemon misbehaves.
@@ -67,7 +67,7 @@ def main() -> int:
     say(f"drew {len(pictures)} PNG files with {', '.join(makers)}")
 
     with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
-        daemon = Daemon(arguments.binary, Path(folder))
+        daemon = Daemon(arguments.bin, Path(folder))
         try:
             with Client(daemon.endpoint, control=daemon.control, timeout=120) as client:
                 seconds = daemon.wait_until_ready(client)
@@ -95,7 +95,7 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--binary", type=Path, default=ROOT / ".build/release/guidanced")
+    parser.add_argument("--bin", type=Path, default=ROOT / ".build/release/guidanced")
     parser.add_argument("--out", type=Path, default=ROOT / "demo")
     parser.add_argument("--steps", type=int, default=100, help="steps of each climb")
     return parser.parse_args()

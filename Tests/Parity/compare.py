@@ -1,17 +1,16 @@
 """Compares the daemon, through its Python client, with transformers and torch.
 
-    python Tests/Parity/parity.py [--binary .build/release/guidanced] [--full-size FOLDER] [MODEL …]
+    python Tests/Parity/compare.py --bin .build/release/guidanced \\
+        --model embedded:default --reference Models/default
 
-Each MODEL is a directory that both load; the embedded model's is the first unless others are named.
-With --full-size the random-weight directories that Tests/Generators/full_size.py writes there are
-compared too; it is run for those that are missing. Prints a table and exits with 1 when anything is
-outside its tolerance. Runs in the reference environment.
+MODEL is what the daemon serves, REFERENCE the directory that transformers loads (by default the
+same). Prints a table and exits with 1 when anything is outside its tolerance. Runs in the reference
+environment.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -171,47 +170,39 @@ def median_ms(call: object, rounds: int = 7) -> float:
     return 1000 * float(np.median(times))
 
 
-def full_size_models(folder: Path) -> list[Path]:
-    """The random-weight directories in a folder, made where they are missing."""
-    names = ["vit-b-32", "vit-l-14"]
-    missing = [name for name in names if not (folder / name / "model.safetensors").is_file()]
-    if missing:
-        script = ROOT / "Tests/Generators/full_size.py"
-        subprocess.run([sys.executable, str(script), str(folder), *missing], check=True)
-    return [folder / name for name in names]
-
-
 def main() -> int:
     from daemon import Daemon
 
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("models", nargs="*", type=Path, metavar="MODEL")
-    parser.add_argument("--binary", type=Path, default=ROOT / ".build/release/guidanced")
-    parser.add_argument("--full-size", type=Path, metavar="FOLDER")
+    parser.add_argument("--bin", type=Path, default=ROOT / ".build/release/guidanced")
+    parser.add_argument("--model", default="embedded:default")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    folders = arguments.models or [ROOT / "Models/default"]
-    if arguments.full_size:
-        folders = folders + full_size_models(arguments.full_size)
+    folder = arguments.reference or (
+        ROOT / "Models/default" if arguments.model == "embedded:default" else Path(arguments.model)
+    )
+    model = arguments.model
+    if model != "embedded:default":
+        model = str(Path(model).resolve())
 
-    failed = 0
-    for folder in folders:
-        reference = Reference(folder)
-        with tempfile.TemporaryDirectory(prefix="guidanced-") as place:
-            daemon = Daemon(
-                Path(place), "--model", f"parity={folder.resolve()}", "--default-model", "parity",
-                program=arguments.binary,
-            )
-            try:
-                with Client(daemon.endpoint, timeout=300) as client:
-                    table = compare(client, reference)
-                    table.print(f"{folder.name}: the daemon beside transformers")
-                    failed += sum(not row.holds for row in table.rows)
-                    time_beside_torch(client, reference)
-            finally:
-                status = daemon.stop()
-            failed += status != 0
-    print(f"\n{'✗' if failed else '✓'} {failed} checks failed")
-    return 1 if failed else 0
+    reference = Reference(folder)
+    with tempfile.TemporaryDirectory(prefix="guidanced-") as place:
+        daemon = Daemon(
+            Path(place), "--model", f"parity={model}", "--default-model", "parity",
+            program=arguments.bin,
+        )
+        try:
+            with Client(daemon.endpoint, timeout=300) as client:
+                table = compare(client, reference)
+                table.print(f"{arguments.model}: the daemon beside transformers")
+                time_beside_torch(client, reference)
+        finally:
+            status = daemon.stop()
+    failed = sum(not row.holds for row in table.rows)
+    if status != 0:
+        print(f"✗ the daemon ended with status {status}")
+    print(f"{'✗' if failed else '✓'} {failed} of {len(table.rows)} checks failed\n")
+    return 1 if failed or status else 0
 
 
 if __name__ == "__main__":
