@@ -294,7 +294,7 @@ def test_a_retry_over_a_new_connection_with_the_same_identity_gets_the_reply(
     first = Raw(daemon.endpoint, identity=b"phoenix")
     first.send("embed_image", {}, images, id="again")
     with Raw(daemon.control) as control:  # until the request has arrived
-        while control.ask("status").result["transport"]["inFlight"] == 0:
+        while sum(control.ask("status").result["queue"][k] for k in ("waiting", "running")) == 0:
             pass
     first.close()
     with Raw(daemon.endpoint, identity=b"phoenix") as second:
