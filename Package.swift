@@ -30,7 +30,8 @@ let package = Package(
 
         // C of our own: vectorised loops, and libpng's setjmp discipline, which Swift cannot express.
         .target(name: "CKernels"),
-        .target(name: "CPNGReader", dependencies: ["CPNG"]),
+        .target(
+            name: "CPNGReader", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png")]),
         // Files compiled into the binary: the CLIP vocabulary and the default model.
         .target(name: "CEmbedded"),
 

@@ -1,0 +1,110 @@
+import CPNGReader
+
+/// How floats are stored in a frame; the names are those of the Open Inference Protocol.
+public enum FloatFormat: String, Sendable, CaseIterable {
+    case fp32 = "FP32"
+    case fp16 = "FP16"
+    case bf16 = "BF16"
+
+    /// Bytes of one value.
+    public var size: Int { self == .fp32 ? 4 : 2 }
+}
+
+/// Pixels as they come over the wire, made ready for `DifferentiablePreprocessing`.
+public enum PixelConversions {
+    /// Widens one float image exactly, and checks that every value is finite.
+    ///
+    /// - Parameters:
+    ///   - bytes: `[3, height, width]`, little-endian; no alignment needed.
+    /// - Returns: `[3, height, width]`.
+    /// - Throws: `EncoderError.image` when the bytes do not fit the size, or naming the first
+    ///   value that is NaN or infinite.
+    public static func planes(
+        _ bytes: UnsafeRawBufferPointer, format: FloatFormat, height: Int, width: Int
+    ) throws(EncoderError) -> [Float] {
+        guard height > 0, width > 0 else {
+            throw .image(
+                expected: "a width and a height of at least 1", actual: "\(width) × \(height)")
+        }
+        let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
+        let (size, tooMany) = pixels.multipliedReportingOverflow(by: 3 * format.size)
+        guard !overflow, !tooMany, bytes.count == size, let base = bytes.baseAddress else {
+            throw .image(
+                expected: "3 × \(height) × \(width) values of \(format.size) bytes",
+                actual: "\(bytes.count) bytes")
+        }
+        let count = 3 * pixels
+        let values = [Float](unsafeUninitializedCapacity: count) { output, initialized in
+            switch format {
+            case .fp32:
+                UnsafeMutableRawBufferPointer(output).copyMemory(from: bytes)
+            case .fp16: image_widen_half(base, count, output.baseAddress)
+            case .bf16: image_widen_bfloat(base, count, output.baseAddress)
+            }
+            initialized = count
+        }
+        try checkFinite(values, height: height, width: width)
+        return values
+    }
+
+    /// As above, from an array.
+    public static func planes(
+        _ bytes: [UInt8], format: FloatFormat, height: Int, width: Int
+    ) throws(EncoderError) -> [Float] {
+        let result: Result<[Float], EncoderError> = bytes.withUnsafeBytes { buffer in
+            do throws(EncoderError) {
+                return .success(
+                    try planes(buffer, format: format, height: height, width: width))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    /// Throws `EncoderError.image` naming the first value of `[3, height, width]` that is NaN or
+    /// infinite.
+    public static func checkFinite(
+        _ values: [Float], height: Int, width: Int
+    ) throws(EncoderError) {
+        let index = image_first_not_finite(values, values.count)
+        guard index < values.count else { return }
+        let (channel, rest) = index.quotientAndRemainder(dividingBy: max(1, height * width))
+        let (row, column) = rest.quotientAndRemainder(dividingBy: max(1, width))
+        let name = values[index].isNaN ? "NaN" : "\(values[index])"
+        throw .image(
+            expected: "finite pixels",
+            actual: "\(name) at index \(index) (channel \(channel), row \(row), column \(column))")
+    }
+}
+
+extension DecodedImage {
+    /// The image as the differentiable path takes it: RGB as the profile converts, widened to
+    /// 0…1.
+    ///
+    /// Both profiles convert before the resize here: premultiplied alpha and nearest neighbour
+    /// belong to the byte path of open_clip, and have no useful gradient.
+    ///
+    /// - Returns: `[3, height, width]`.
+    public func unitPlanes(_ profile: ImagePreprocessing.Profile) -> [Float] {
+        let raster =
+            switch profile {
+            case .transformers: overWhite
+            case .openCLIP: opaque
+            }
+        let (pixels, channels) = (width * height, raster.channels)
+        let table = (0...255).map { Float($0) / 255 }
+        return [Float](unsafeUninitializedCapacity: 3 * pixels) { output, count in
+            raster.bytes.withUnsafeBufferPointer { input in
+                for channel in 0..<3 {
+                    let offset = channels == 3 ? channel : 0
+                    for pixel in 0..<pixels {
+                        output[channel * pixels + pixel] = table[
+                            Int(input[pixel * channels + offset])]
+                    }
+                }
+            }
+            count = 3 * pixels
+        }
+    }
+}
