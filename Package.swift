@@ -56,7 +56,8 @@ let package = Package(
             name: "EncodersTests", dependencies: ["Encoders", "JSON", "CKernels"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "GuidanceTests", dependencies: ["Guidance", "Encoders"], swiftSettings: strict),
-        .testTarget(name: "IPCTests", dependencies: ["IPC", "JSON"], swiftSettings: strict),
+        .testTarget(
+            name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests", dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON"],
             swiftSettings: strict),

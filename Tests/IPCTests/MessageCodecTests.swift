@@ -96,7 +96,7 @@ import Testing
     @Test(arguments: [
         #"{"id":"a"}"#, #"{"id":"a","status":"fine"}"#, #"{"id":7,"status":"ok"}"#,
         #"{"id":"a","status":"error"}"#,
-        #"{"id":"a","status":"error","error":{"code":"odd","message":"m"}}"#,
+        #"{"id":"a","status":"error","error":{"code":"internal"}}"#,
         #"{"id":"a","status":"ok","outputs":[{"name":"x","datatype":"FP32","shape":[1]}]}"#,
         #"{"id":"a","status":"ok","items":[{"index":-1,"error":{}}]}"#,
         #"{"id":"a","status":"ok","timing":3}"#, #"{"id":"a","status":"ok","warnings":[1]}"#,
@@ -104,6 +104,12 @@ import Testing
     ])
     func malformedRepliesAreRefused(header: String) {
         #expect(throws: WireFault.self) { try MessageCodec.decodeReply(message(header)) }
+    }
+
+    @Test func anErrorCodeOfALaterVersionIsAnInternalError() throws {
+        let header = #"{"id":"a","status":"error","error":{"code":"odd","message":"m"}}"#
+        let reply = try MessageCodec.decodeReply(message(header))
+        #expect(reply.error == WireFault(.internal, "odd: m"))
     }
 
     @Test func errorCodesAreThoseOfTheContract() {

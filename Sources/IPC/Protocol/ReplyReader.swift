@@ -87,12 +87,13 @@ struct ReplyReader {
     }
 
     private func parseFault(_ value: JSONValue?, place: String) throws(WireFault) -> WireFault {
-        guard let object = value?.objectValue,
-            let name = object["code"]?.stringValue, let code = ErrorCode(rawValue: name),
+        guard let object = value?.objectValue, let name = object["code"]?.stringValue,
             let message = object["message"]?.stringValue
-        else { throw mismatch(place, "an error with a known code and a message", value) }
+        else { throw mismatch(place, "an error with a code and a message", value) }
+        // A later minor version may have further codes.
+        let code = ErrorCode(rawValue: name)
         return WireFault(
-            code, message, field: object[present: "field"]?.stringValue,
+            code ?? .internal, code == nil ? "\(name): \(message)" : message, field: object[present: "field"]?.stringValue,
             retryAfterMilliseconds: object[present: "retry_after_ms"]?.intValue)
     }
 }

@@ -19,8 +19,8 @@ public enum TensorEncoding {
         let frame: Frame
         switch datatype {
         case .fp32: frame = Frame(values)
-        case .fp16: frame = Frame(values.map { Float16($0).bitPattern })
-        case .bf16: frame = Frame(values.map(bfloat16))
+        case .fp16: frame = Frame(fp16(values))
+        case .bf16: frame = Frame(bf16(values))
         case .uint8, .int32, .int64, .bytes:
             let known = floatTypes.map(\.rawValue).joined(separator: ", ")
             throw WireFault(
@@ -28,6 +28,14 @@ public enum TensorEncoding {
         }
         return Tensor(TensorHeader(name: name, datatype: datatype, shape: shape), frame)
     }
+
+    /// The bit patterns of half-precision floats, rounded to nearest, ties to even.
+    public static func fp16(_ values: [Float]) -> [UInt16] {
+        values.map { Float16($0).bitPattern }
+    }
+
+    /// The bit patterns of bfloat16 numbers, rounded to nearest, ties to even.
+    public static func bf16(_ values: [Float]) -> [UInt16] { values.map(bfloat16) }
 
     /// The elements of a numeric tensor, widened exactly where the datatype is FP16, BF16 or UINT8;
     /// INT32 and INT64 are rounded to the nearest float.

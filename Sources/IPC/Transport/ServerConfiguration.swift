@@ -7,7 +7,7 @@ public struct ServerConfiguration: Sendable {
     public var controlEndpoints: [String]
     public var limits: Limits
     /// Replies that may wait for a slow reader beyond what the transport holds.
-    public var outboxReplies = 1024
+    public var outboxReplies = 65_536
     /// Bytes of such replies.
     public var outboxBytes = 256 << 20
     /// Messages that the transport holds for one peer in each direction.

@@ -2,8 +2,8 @@ import CZeroMQ
 
 /// The bound sockets of a server, in the order in which they are served.
 ///
-/// Closes them in `deinit`: the sockets first, then the socket files, then the context, which
-/// waits for the linger.
+/// Removes the socket files and closes the sockets in `deinit`; the context's end then waits for
+/// the linger.
 final class ServerSockets {
     struct Bound {
         let socket: ZMQSocket
@@ -12,8 +12,7 @@ final class ServerSockets {
     }
 
     let bound: [Bound]
-    private let listeners: [UnixListener]
-    private var isListening = true
+    private var listeners: [UnixListener]
 
     init(_ configuration: ServerConfiguration) throws(TransportError) {
         let context = try ZMQContext()
@@ -41,14 +40,16 @@ final class ServerSockets {
         self.listeners = listeners
     }
 
-    deinit { stopListening() }
+    deinit { releaseNames() }
 
-    /// Takes no new connections, and removes the socket files so that a successor can bind.
-    func stopListening() {
-        if !isListening { return }
-        isListening = false
-        for bound in bound { bound.socket.unbind(bound.endpoint) }
+    /// Removes the socket files, so that a successor can bind while the last replies are sent.
+    ///
+    /// The sockets are not unbound: the library ends a listener's connections together with it,
+    /// and replies to them would be lost.
+    func releaseNames() {
+        // Only once: a successor's file may get the very inode that ours had.
         for listener in listeners { listener.removeFile() }
+        listeners = []
     }
 
     private static func makeSocket(

@@ -65,7 +65,7 @@ struct SocketLoop {
 
     /// Answers whatever is left and gives slow readers the linger to fetch their replies.
     private mutating func finish() {
-        sockets.stopListening()
+        sockets.releaseNames()
         perform(machine.refuseInFlight())
         let end = SocketLoop.now() + lingerNanoseconds
         while !outbox.isEmpty, SocketLoop.now() < end {

@@ -62,11 +62,6 @@ final class ZMQSocket {
         }
     }
 
-    /// Stops accepting connections; those that exist go on.
-    func unbind(_ endpoint: String) {
-        zmq_unbind(handle, endpoint)
-    }
-
     /// The endpoint bound last, with the port that a wildcard became.
     func lastEndpoint() throws(TransportError) -> String {
         var buffer = [UInt8](repeating: 0, count: 512)
