@@ -1,0 +1,47 @@
+import Encoders
+
+/// A seeded source of test values (SplitMix64), so that a failure can be repeated from its seed.
+struct TowerRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(_ seed: Int) { state = UInt64(truncatingIfNeeded: seed) }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    /// `count` values, uniform in −scale…scale around `center`.
+    mutating func floats(_ count: Int, scale: Float = 1, center: Float = 0) -> [Float] {
+        (0..<count).map { _ in center + Float.random(in: -scale...scale, using: &self) }
+    }
+}
+
+/// The largest absolute difference, relative to the largest absolute value expected.
+func relativeError(_ actual: [Float], _ expected: [Double]) -> Double {
+    guard actual.count == expected.count else { return .infinity }
+    var error = 0.0
+    var scale = 1e-30
+    for (a, e) in zip(actual, expected) {
+        guard a.isFinite else { return .infinity }
+        error = max(error, abs(Double(a) - e))
+        scale = max(scale, abs(e))
+    }
+    return error / scale
+}
+
+/// A zeroed block that is never freed: a view does not keep its owner alive, and tests are short.
+func block(rows: Int, columns: Int) -> Rows {
+    let base = UnsafeMutablePointer<Float>.allocate(capacity: max(rows * columns, 1))
+    base.initialize(repeating: 0, count: max(rows * columns, 1))
+    return Rows(base, rows: rows, columns: columns)
+}
+
+func block(_ values: [Float], rows: Int, columns: Int) -> Rows {
+    let block = block(rows: rows, columns: columns)
+    block.copy(from: values)
+    return block
+}
