@@ -29,9 +29,10 @@ static void on_error(png_structp png, png_const_charp text) {
     longjmp(reader->jump, 1);
 }
 
+// libpng drops a chunk that it cannot make sense of and goes on. A transparency that is dropped
+// would change the picture without a word.
 static void on_warning(png_structp png, png_const_charp text) {
-    (void)png;
-    (void)text;
+    if (text != NULL && strncmp(text, "tRNS:", 5) == 0) on_error(png, text);
 }
 
 static void on_read(png_structp png, png_bytep data, size_t length) {

@@ -80,30 +80,37 @@ public struct DecodedImage: Sendable, Equatable {
 
     /// Raw pixels `[height, width, 3]`, 0–255.
     ///
-    /// - Throws: `EncoderError.image` when the size is not positive or the bytes do not fit it.
-    public init(rgb bytes: [UInt8], height: Int, width: Int) throws(EncoderError) {
-        try self.init(raw: bytes, mode: .rgb, height: height, width: width)
+    /// - Throws: `EncoderError.image` when the size is not positive or the bytes do not fit it;
+    ///   `EncoderError.tooLarge` over a limit.
+    public init(
+        rgb bytes: [UInt8], height: Int, width: Int, limits: ImageLimits = ImageLimits()
+    ) throws(EncoderError) {
+        try self.init(raw: bytes, mode: .rgb, height: height, width: width, limits: limits)
     }
 
     /// Raw pixels `[height, width, 4]`, 0–255, alpha not premultiplied.
     ///
-    /// - Throws: `EncoderError.image` when the size is not positive or the bytes do not fit it.
-    public init(rgba bytes: [UInt8], height: Int, width: Int) throws(EncoderError) {
-        try self.init(raw: bytes, mode: .rgba, height: height, width: width)
+    /// - Throws: as for RGB.
+    public init(
+        rgba bytes: [UInt8], height: Int, width: Int, limits: ImageLimits = ImageLimits()
+    ) throws(EncoderError) {
+        try self.init(raw: bytes, mode: .rgba, height: height, width: width, limits: limits)
     }
 
     /// Raw pixels of a mode that needs no palette.
     ///
-    /// - Throws: `EncoderError.image` when the size is not positive or the bytes do not fit it.
-    public init(raw bytes: [UInt8], mode: Mode, height: Int, width: Int) throws(EncoderError) {
-        guard width > 0, height > 0, mode != .palette else {
-            throw .image(
-                expected: "a width and a height of at least 1, and no palette",
-                actual: "\(width) × \(height), mode \(mode.rawValue)")
+    /// - Throws: as for RGB; `EncoderError.image` for mode `palette`.
+    public init(
+        raw bytes: [UInt8], mode: Mode, height: Int, width: Int,
+        limits: ImageLimits = ImageLimits()
+    ) throws(EncoderError) {
+        try limits.check(width: width, height: height)
+        guard mode != .palette else {
+            throw .image(expected: "a mode without a palette", actual: "mode \(mode.rawValue)")
         }
-        let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
-        let (count, tooMany) = pixels.multipliedReportingOverflow(by: mode.bytesPerPixel)
-        guard !overflow, !tooMany, bytes.count == count else {
+        let (count, overflow) = (width * height).multipliedReportingOverflow(
+            by: mode.bytesPerPixel)
+        guard !overflow, bytes.count == count else {
             throw .image(
                 expected: "\(height) × \(width) × \(mode.bytesPerPixel) bytes",
                 actual: "\(bytes.count) bytes")

@@ -26,7 +26,7 @@ public struct ImageLimits: Sendable, Equatable {
         guard width <= maximumSide, height <= maximumSide else {
             throw .tooLarge(
                 what: width > maximumSide ? "image width" : "image height", limit: maximumSide,
-                actual: max(width, height))
+                actual: width > maximumSide ? width : height)
         }
         let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
         guard !overflow, pixels <= maximumPixels else {

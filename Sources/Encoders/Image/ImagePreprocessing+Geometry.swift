@@ -9,7 +9,7 @@ extension ImagePreprocessing {
         let (newHeight, newWidth) = resizedSize(height: height, width: width)
         // Pillow counts in 32 bits.
         let limit = Int(Int32.max)
-        guard (1...limit).contains(newHeight), (1...limit).contains(newWidth) else {
+        guard [height, width, newHeight, newWidth].allSatisfy((1...limit).contains) else {
             throw .image(
                 expected: "an aspect ratio that leaves 1 to \(limit) pixels a side",
                 actual: "\(width) × \(height), resized to \(newWidth) × \(newHeight)")

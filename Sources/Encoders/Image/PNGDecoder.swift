@@ -52,7 +52,8 @@ public enum PNGDecoder {
         }
         defer { image_png_close(reader) }
 
-        let count = Int(header.width) * Int(header.height)
+        let count =
+            Int(header.width) * Int(header.height)
             * Int(header.channels) * Int(header.sample_size)
         var status: Int32 = -1
         let pixels = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in

@@ -17,18 +17,16 @@ public enum PixelConversions {
     /// - Parameters:
     ///   - bytes: `[3, height, width]`, little-endian; no alignment needed.
     /// - Returns: `[3, height, width]`.
-    /// - Throws: `EncoderError.image` when the bytes do not fit the size, or naming the first
-    ///   value that is NaN or infinite.
+    /// - Throws: `EncoderError.image` when the size is not positive, when the bytes do not fit it,
+    ///   or naming the first value that is NaN or infinite; `EncoderError.tooLarge` over a limit.
     public static func planes(
-        _ bytes: UnsafeRawBufferPointer, format: FloatFormat, height: Int, width: Int
+        _ bytes: UnsafeRawBufferPointer, format: FloatFormat, height: Int, width: Int,
+        limits: ImageLimits = ImageLimits()
     ) throws(EncoderError) -> [Float] {
-        guard height > 0, width > 0 else {
-            throw .image(
-                expected: "a width and a height of at least 1", actual: "\(width) × \(height)")
-        }
-        let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
-        let (size, tooMany) = pixels.multipliedReportingOverflow(by: 3 * format.size)
-        guard !overflow, !tooMany, bytes.count == size, let base = bytes.baseAddress else {
+        try limits.check(width: width, height: height)
+        let pixels = width * height
+        let (size, overflow) = pixels.multipliedReportingOverflow(by: 3 * format.size)
+        guard !overflow, bytes.count == size, let base = bytes.baseAddress else {
             throw .image(
                 expected: "3 × \(height) × \(width) values of \(format.size) bytes",
                 actual: "\(bytes.count) bytes")
@@ -49,12 +47,14 @@ public enum PixelConversions {
 
     /// As above, from an array.
     public static func planes(
-        _ bytes: [UInt8], format: FloatFormat, height: Int, width: Int
+        _ bytes: [UInt8], format: FloatFormat, height: Int, width: Int,
+        limits: ImageLimits = ImageLimits()
     ) throws(EncoderError) -> [Float] {
         let result: Result<[Float], EncoderError> = bytes.withUnsafeBytes { buffer in
             do throws(EncoderError) {
                 return .success(
-                    try planes(buffer, format: format, height: height, width: width))
+                    try planes(
+                        buffer, format: format, height: height, width: width, limits: limits))
             } catch {
                 return .failure(error)
             }
@@ -99,8 +99,9 @@ extension DecodedImage {
                 for channel in 0..<3 {
                     let offset = channels == 3 ? channel : 0
                     for pixel in 0..<pixels {
-                        output[channel * pixels + pixel] = table[
-                            Int(input[pixel * channels + offset])]
+                        output[channel * pixels + pixel] =
+                            table[
+                                Int(input[pixel * channels + offset])]
                     }
                 }
             }

@@ -77,7 +77,8 @@ import Testing
             let image = zip(map.forward(x), constant).map { Double($0 - $1) }
             let left = zip(image, y).reduce(0) { $0 + $1.0 * Double($1.1) }
             let right = zip(x, map.backward(y)).reduce(0) { $0 + Double($1.0) * Double($1.1) }
-            let scale = (image.reduce(0) { $0 + $1 * $1 }).squareRoot() * Double(y.count).squareRoot()
+            let scale =
+                (image.reduce(0) { $0 + $1 * $1 }).squareRoot() * Double(y.count).squareRoot()
             #expect(
                 abs(left - right) <= 2e-6 * max(scale, 1),
                 "\(name) \(height)×\(width) → \(size): \(left) against \(right)")

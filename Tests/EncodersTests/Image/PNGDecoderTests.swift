@@ -1,4 +1,5 @@
 import Encoders
+import Glibc
 import Testing
 
 @Suite struct PNGDecoderTests {
@@ -107,6 +108,51 @@ import Testing
         }
     }
 
+    /// libpng would drop such a chunk with a warning, and the picture with it would change.
+    @Test(arguments: [
+        ("pillow-rgb", [[0, 1, 0, 2, 0]]),
+        ("pillow-palette-bits4", [[UInt8](repeating: 9, count: 17)]),
+        ("trns-rgb-8bit", [[0, 1, 0, 2, 0, 3]]),
+    ])
+    func refusesDamagedTransparency(name: String, chunks: [[UInt8]]) throws {
+        var bytes = try ImageFixtures.bytes("png/\(name).png")
+        let start = try #require(
+            (8..<bytes.count - 8).first { bytes[$0..<$0 + 4].elementsEqual("IDAT".utf8) })
+        for data in chunks {
+            bytes.insert(contentsOf: ImageFixtures.chunk("tRNS", data), at: start - 4)
+        }
+        let error = #expect(throws: EncoderError.self) { try PNGDecoder.decode(bytes) }
+        #expect(error.map { "\($0)" }?.contains("tRNS") == true, "\(String(describing: error))")
+    }
+
+    @Test func keepsNothingOfWhatItRefuses() throws {
+        func residentPages() throws -> Int {
+            let file = try #require(fopen("/proc/self/statm", "r"))
+            defer { fclose(file) }
+            var buffer = [UInt8](repeating: 0, count: 200)
+            let count = fread(&buffer, 1, buffer.count, file)
+            let text = String(decoding: buffer[..<count], as: UTF8.self)
+            let resident = try #require(
+                text.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+            return resident
+        }
+        let (height, width) = (600, 800)
+        let whole = try PNGEncoder.encode(
+            rgb: ImageFixtures.noise(height * width * 3, seed: 8), height: height, width: width)
+        let cut = Array(whole[..<(whole.count - 100)])
+        func refuse(_ times: Int) {
+            for _ in 0..<times {
+                #expect(throws: EncoderError.self) { try PNGDecoder.decode(cut) }
+            }
+        }
+        refuse(3)
+        let before = try residentPages()
+        refuse(60)
+        // 60 images that stayed would be 86 MB.
+        let grown = (try residentPages() - before) * sysconf(Int32(_SC_PAGESIZE)) >> 20
+        #expect(grown < 40, "\(grown) MiB more")
+    }
+
     @Test func writesWhatItReads() throws {
         for (height, width) in [(1, 1), (3, 17), (40, 31)] {
             let rgb = ImageFixtures.noise(height * width * 3, seed: 4)
@@ -134,6 +180,11 @@ import Testing
         #expect(throws: EncoderError.self) { try DecodedImage(rgb: [], height: -1, width: -1) }
         #expect(throws: EncoderError.self) {
             try DecodedImage(rgba: [], height: .max, width: 2)
+        }
+        #expect(throws: EncoderError.tooLarge(what: "image pixels", limit: 5, actual: 6)) {
+            try DecodedImage(
+                rgb: [UInt8](repeating: 0, count: 18), height: 2, width: 3,
+                limits: ImageLimits(maximumPixels: 5))
         }
     }
 
