@@ -104,9 +104,10 @@ private let widths = [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 77, 97, 257, 577, 768
     }
 
     typealias Map = @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
-    typealias MapBackward = @Sendable (
-        UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int
-    ) -> Void
+    typealias MapBackward =
+        @Sendable (
+            UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int
+        ) -> Void
 
     private static func kernels(
         _ activation: Activation

@@ -19,7 +19,6 @@ private func reference(
     return y
 }
 
-
 @Suite struct LinearTests {
     struct Size: Sendable, CustomTestStringConvertible {
         let rows, inputs, outputs: Int

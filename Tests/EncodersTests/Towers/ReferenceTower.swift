@@ -71,7 +71,8 @@ struct ReferenceTower {
         let width = x[0].count
         let head = width / heads
         let qkv = x.map {
-            linear(norm($0, w.attentionNormWeight, w.attentionNormBias, eps), w.qkvWeight, w.qkvBias)
+            linear(
+                norm($0, w.attentionNormWeight, w.attentionNormBias, eps), w.qkvWeight, w.qkvBias)
         }
         var out = x
         for t in x.indices {
@@ -85,7 +86,9 @@ struct ReferenceTower {
                         } / Double(head).squareRoot()
                     })
                 for key in 0..<keys {
-                    for i in h * head..<(h + 1) * head { mixed[i] += p[key] * qkv[key][2 * width + i] }
+                    for i in h * head..<(h + 1) * head {
+                        mixed[i] += p[key] * qkv[key][2 * width + i]
+                    }
                 }
             }
             out[t] = add(out[t], linear(mixed, w.outWeight, w.outBias))
