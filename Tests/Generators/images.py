@@ -198,8 +198,9 @@ def png_files():
     files["pillow-palette-bits4"] = pillow(Image.fromarray(smooth(23, 19, 3, 12)).quantize(9), bits=4)
     files["pillow-rgb-trns"] = pillow(Image.fromarray(smooth(9, 9, 3, 13)), transparency=tuple(
         int(v) for v in smooth(9, 9, 3, 13)[4, 4]))
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    files["pillow-icc"] = pillow(Image.fromarray(smooth(16, 16, 3, 14)), icc_profile=srgb)
+    srgb = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    srgb[24:36] = bytes(12)  # the time of its creation
+    files["pillow-icc"] = pillow(Image.fromarray(smooth(16, 16, 3, 14)), icc_profile=bytes(srgb))
     text = PngImagePlugin.PngInfo()
     text.add_itxt("Comment", "Grüße " * 40, zip=True)
     files["pillow-text"] = pillow(Image.fromarray(smooth(16, 16, 3, 15)), pnginfo=text)
