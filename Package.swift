@@ -33,7 +33,7 @@ let package = Package(
         .target(
             name: "CPNGReader", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png")]),
         // Files compiled into the binary: the CLIP vocabulary and the default model.
-        .target(name: "CEmbedded"),
+        .target(name: "CEmbedded", exclude: ["Data"]),
 
         .target(name: "JSON", swiftSettings: strict),
         .target(
