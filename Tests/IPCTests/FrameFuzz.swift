@@ -57,7 +57,9 @@ struct FrameFuzz {
             dispatched += 1
             expect(request.client == client, "case \(index): wrong client")
             expect(
-                request.inputs.allSatisfy { $0.header.byteCount ?? $0.frame.count == $0.frame.count },
+                request.inputs.allSatisfy {
+                    $0.header.byteCount ?? $0.frame.count == $0.frame.count
+                },
                 "case \(index): unchecked tensor")
             open.append(request)
         case .abandon: expect(false, "case \(index): abandoned without cause")
@@ -159,7 +161,8 @@ extension FrameFuzz {
         let place = pick(content.count + 1)
         switch pick(7) {
         case 0: content = Array(content.prefix(place))
-        case 1: content.insert(contentsOf: FrameFuzz.tokens[pick(FrameFuzz.tokens.count)], at: place)
+        case 1:
+            content.insert(contentsOf: FrameFuzz.tokens[pick(FrameFuzz.tokens.count)], at: place)
         case 2:
             let end = min(place + pick(12), content.count)
             content.replaceSubrange(

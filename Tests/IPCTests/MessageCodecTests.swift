@@ -59,7 +59,8 @@ import Testing
             client: alice, id: "r", op: "gradient", model: "m", deadlineMilliseconds: 500,
             priority: 2, params: JSONObject([("prompts", ["a cat"])]),
             inputs: [
-                Tensor(name: "images", shape: [1, 3, 2, 2], values: [Float](repeating: 1, count: 12)),
+                Tensor(
+                    name: "images", shape: [1, 3, 2, 2], values: [Float](repeating: 1, count: 12)),
                 Tensor(name: "image", bytes: [9], contentType: "image/png"),
             ])
         let machine = MachineUnderTest()

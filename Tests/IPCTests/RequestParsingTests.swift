@@ -23,6 +23,8 @@ private let nested = String(repeating: "[", count: 100_000)
 private let manyEntries = [String](repeating: #"{"datatype":"BYTES"}"#, count: 1025)
     .joined(separator: ",")
 
+private let tooLong = String(repeating: " ", count: 1 << 20)
+
 private let malformed: [RefusedMessage] = [
     .init(name: "no frame", frames: [], code: .unsupportedVersion),
     .init(name: "an empty frame", frames: [bytes(0)], code: .unsupportedVersion),
@@ -44,6 +46,29 @@ private let malformed: [RefusedMessage] = [
         name: "invalid UTF-8",
         frames: [magic, Frame(Array(#"{"id":""#.utf8) + [0xff] + Array(#""}"#.utf8))],
         code: .badRequest, mentions: ["UTF-8"]),
+    .init(
+        name: "a header of more than 1 MiB that has an id",
+        frames: message(#"{"op":"x","n":[{"a":"]"}],"id":"a","params":"# + tooLong),
+        code: .tooLarge, id: "a"),
+    .init(
+        name: "a fault after the id",
+        frames: message(#"{"op":"x","params":{"a":["}\""]} ,"id":"a","p":"\ud800"}"#),
+        code: .badRequest, id: "a", mentions: ["surrogate"]),
+    .init(
+        name: "a fault before the id", frames: message(#"{"op":"x","p":nul,"id":"a"}"#),
+        code: .badRequest),
+    .init(
+        name: "a fault within the id", frames: message(#"{"id":"\udc00","op":"x"}"#),
+        code: .badRequest),
+    .init(
+        name: "two ids", frames: message(#"{"id":"a","id":"b","op":"x"}"#),
+        code: .badRequest, id: "a"),
+    .init(
+        name: "an id of another object", frames: message(#"{"params":{"id":"a"},"x":01}"#),
+        code: .badRequest),
+    .init(
+        name: "a header cut short", frames: message(#"{"id":"a","op":"x","params":{"#),
+        code: .badRequest, id: "a"),
     .init(
         name: "a header of more than 1 MiB", frames: [magic, bytes((1 << 20) + 1)],
         code: .tooLarge, mentions: ["1048577", "1048576"]),

@@ -15,10 +15,12 @@ final class TestThread {
 
     init(_ run: @escaping @Sendable () -> Void) {
         let body = Unmanaged.passRetained(Body(run)).toOpaque()
-        let result = pthread_create(&thread, nil, { body in
-            if let body { Unmanaged<Body>.fromOpaque(body).takeRetainedValue().run() }
-            return nil
-        }, body)
+        let result = pthread_create(
+            &thread, nil,
+            { body in
+                if let body { Unmanaged<Body>.fromOpaque(body).takeRetainedValue().run() }
+                return nil
+            }, body)
         precondition(result == 0)
     }
 
@@ -138,9 +140,9 @@ final class TestServer: Sendable {
     }
 }
 
-/// Looks every millisecond whether something has come true; gives up after ten seconds.
+/// Looks every millisecond whether something has come true; gives up after half a minute.
 func waitUntil(_ condition: () -> Bool) -> Bool {
-    for _ in 0..<10_000 {
+    for _ in 0..<30_000 {
         if condition() { return true }
         usleep(1000)
     }
@@ -155,7 +157,7 @@ final class RawClient {
     init(_ endpoint: String, type: Int32 = ZMQ_DEALER, options: [(Int32, Int32)] = []) {
         context = zmq_ctx_new()
         socket = zmq_socket(context, type)
-        for (option, value) in [(ZMQ_LINGER, 0), (ZMQ_RCVTIMEO, 10_000), (ZMQ_SNDTIMEO, 10_000)]
+        for (option, value) in [(ZMQ_LINGER, 0), (ZMQ_RCVTIMEO, 30_000), (ZMQ_SNDTIMEO, 30_000)]
             + options
         {
             var value = value
@@ -184,7 +186,7 @@ final class RawClient {
 
     func send(_ header: String) { send([WireProtocol.magic, Array(header.utf8)]) }
 
-    /// The next message; empty after ten seconds without one.
+    /// The next message; empty after half a minute without one.
     func receive() -> [Frame] {
         var frames: [Frame] = []
         while true {
@@ -193,8 +195,10 @@ final class RawClient {
             defer { zmq_msg_close(&message) }
             guard zmq_msg_recv(&message, socket, 0) >= 0 else { return [] }
             frames.append(
-                Frame([UInt8](UnsafeRawBufferPointer(
-                    start: zmq_msg_data(&message), count: zmq_msg_size(&message)))))
+                Frame(
+                    [UInt8](
+                        UnsafeRawBufferPointer(
+                            start: zmq_msg_data(&message), count: zmq_msg_size(&message)))))
             if zmq_msg_more(&message) == 0 { return frames }
         }
     }

@@ -15,7 +15,9 @@ public enum MessageCodec {
     public static func encode(_ request: Request) -> [Frame] {
         var header = JSONObject([("id", .string(request.id)), ("op", .string(request.op))])
         if let model = request.model { header["model"] = .string(model) }
-        if let deadline = request.deadlineMilliseconds { header["deadline_ms"] = .integer(deadline) }
+        if let deadline = request.deadlineMilliseconds {
+            header["deadline_ms"] = .integer(deadline)
+        }
         if request.priority != 0 { header["priority"] = .integer(request.priority) }
         if !request.params.isEmpty { header["params"] = .object(request.params) }
         if !request.inputs.isEmpty {
@@ -110,8 +112,13 @@ public enum MessageCodec {
         guard frames[1].count <= limits.headerBytes else {
             throw WireFault(.tooLarge, "the header is \(frames[1].count) bytes")
         }
-        return try ReplyReader(header: frames[1].jsonObject(), limits: limits)
-            .reply(tensors: frames[2...])
+        let header: JSONObject
+        do throws(HeaderFault) {
+            header = try frames[1].jsonObject()
+        } catch {
+            throw error.fault
+        }
+        return try ReplyReader(header: header, limits: limits).reply(tensors: frames[2...])
     }
 }
 

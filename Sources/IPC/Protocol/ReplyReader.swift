@@ -93,7 +93,8 @@ struct ReplyReader {
         // A later minor version may have further codes.
         let code = ErrorCode(rawValue: name)
         return WireFault(
-            code ?? .internal, code == nil ? "\(name): \(message)" : message, field: object[present: "field"]?.stringValue,
+            code ?? .internal, code == nil ? "\(name): \(message)" : message,
+            field: object[present: "field"]?.stringValue,
             retryAfterMilliseconds: object[present: "retry_after_ms"]?.intValue)
     }
 }

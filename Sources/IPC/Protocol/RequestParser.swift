@@ -18,6 +18,8 @@ struct RequestParser {
     ]
     static let longestDeadline = 86_400_000
     static let priorities = -100...100
+    /// How much of a header that is too long is searched for its id.
+    static let scannedBytes = 4096
 
     /// Splits the routing envelope from the message: everything up to and including the first
     /// empty frame, as REQ sockets (one empty frame) and REQ sockets with correlation (a number,
@@ -45,7 +47,7 @@ struct RequestParser {
     ) -> Result<Request, RequestRefusal> {
         var refusal = RequestRefusal(fault: WireFault(.badRequest, ""))
         do throws(WireFault) {
-            let header = try parseHeader(message)
+            let header = try parseHeader(message, refusal: &refusal)
             refusal.id = try parseID(header)
             // From here on every failure is answered under this id.
             let request = try parseRequest(
@@ -58,7 +60,9 @@ struct RequestParser {
         }
     }
 
-    private func parseHeader(_ message: ArraySlice<Frame>) throws(WireFault) -> JSONObject {
+    private func parseHeader(
+        _ message: ArraySlice<Frame>, refusal: inout RequestRefusal
+    ) throws(WireFault) -> JSONObject {
         let spoken = WireProtocol.versions.joined(separator: ", ")
         guard let magic = message.first else {
             throw WireFault(.unsupportedVersion, "expected \(spoken) in frame 0, found no frame")
@@ -74,11 +78,27 @@ struct RequestParser {
             throw WireFault(.badRequest, "expected a header in frame 1, found no frame")
         }
         if frame.count > limits.headerBytes {
+            identify(frame, before: RequestParser.scannedBytes, &refusal)
             throw WireFault(
                 .tooLarge,
                 "the header is \(frame.count) bytes; at most \(limits.headerBytes) are accepted")
         }
-        return try frame.jsonObject()
+        do throws(HeaderFault) {
+            return try frame.jsonObject()
+        } catch {
+            identify(frame, before: error.offset, &refusal)
+            throw error.fault
+        }
+    }
+
+    /// Notes the id and the operation, as far as they stand before an offset.
+    private func identify(_ frame: Frame, before offset: Int, _ refusal: inout RequestRefusal) {
+        let scan = frame.withUnsafeBytes { bytes in
+            HeaderScan(UnsafeRawBufferPointer(rebasing: bytes.prefix(offset)))
+        }
+        guard let id = scan.id, (1...limits.idBytes).contains(id.utf8.count) else { return }
+        refusal.id = id
+        if let op = scan.op, op.utf8.count <= limits.nameBytes { refusal.op = op }
     }
 
     private func parseID(_ header: JSONObject) throws(WireFault) -> String {
@@ -207,9 +227,15 @@ struct RequestParser {
     }
 }
 
+/// Why a frame is no header, and the offset before which it is well-formed.
+struct HeaderFault: Error {
+    let fault: WireFault
+    let offset: Int
+}
+
 extension Frame {
     /// The frame as the JSON object that a header is.
-    func jsonObject() throws(WireFault) -> JSONObject {
+    func jsonObject() throws(HeaderFault) -> JSONObject {
         let parsed: Result<JSONValue, JSONError> = withUnsafeBytes { bytes in
             do throws(JSONError) {
                 return .success(try JSONValue.parse(bytes))
@@ -219,11 +245,15 @@ extension Frame {
         }
         switch parsed {
         case .failure(let error):
-            throw WireFault(.badRequest, "the header is no JSON: \(error)")
+            throw HeaderFault(
+                fault: WireFault(.badRequest, "the header is no JSON: \(error)"),
+                offset: error.offset)
         case .success(.object(let object)): return object
         case .success(let value):
-            throw WireFault(
-                .badRequest, "expected a JSON object as the header, found \(value.kind)")
+            throw HeaderFault(
+                fault: WireFault(
+                    .badRequest, "expected a JSON object as the header, found \(value.kind)"),
+                offset: 0)
         }
     }
 }

@@ -26,7 +26,8 @@ package enum Endpoint: Equatable {
             text, reason: "expected ipc:///path, tcp://127.0.0.1:PORT or tcp://[::1]:PORT")
     }
 
-    private static func parseIPC(_ path: String, _ text: String) throws(TransportError) -> Endpoint {
+    private static func parseIPC(_ path: String, _ text: String) throws(TransportError) -> Endpoint
+    {
         if path.utf8.count > longestPath {
             throw .endpoint(
                 text,

@@ -75,9 +75,11 @@ final class Mailbox: Sendable {
         }
     }
 
-    /// Called after the socket thread slept.
-    func wakeUp() {
+    /// Called after the socket thread slept; `wasWoken` when the descriptor was readable.
+    func wakeUp(wasWoken: Bool) {
         state.withLock { $0.isAsleep = false }
+        // A wake-up that comes between the poll and here is found, and cleared, by the next poll.
+        guard wasWoken else { return }
         var count: eventfd_t = 0
         eventfd_read(descriptor, &count)
     }

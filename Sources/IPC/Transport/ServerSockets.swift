@@ -19,7 +19,9 @@ final class ServerSockets {
         var bound: [Bound] = []
         var listeners: [UnixListener] = []
         var isComplete = false
-        defer { if !isComplete { listeners.forEach { $0.removeFile() } } }
+        defer {
+            if !isComplete { for listener in listeners { listener.removeFile() } }
+        }
         let endpoints =
             configuration.controlEndpoints.map { ($0, true) }
             + configuration.endpoints.map { ($0, false) }

@@ -177,7 +177,7 @@ struct SocketLoop {
             log(.error, "zmq_poll: \(ZMQSocket.reason())")
             mailbox.requestStop(.now)
         }
-        mailbox.wakeUp()
+        mailbox.wakeUp(wasWoken: pollItems.last.map { $0.revents != 0 } ?? false)
     }
 
     private func merged() -> ServerCounters {
