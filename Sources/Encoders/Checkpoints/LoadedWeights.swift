@@ -7,7 +7,10 @@ package struct LoadedWeights: Sendable {
     package let vision: VisionWeights?
     /// exp of the stored `logit_scale`.
     package let logitScale: Float
-    let taken: [WeightReader.Taken]
+    /// The tensors that were read, by what they belong to.
+    let textTensors: [StoredTensor]
+    let visionTensors: [StoredTensor]
+    let scaleTensors: [StoredTensor]
 
     /// Reads configuration and tensors, in either layout.
     ///
@@ -37,13 +40,15 @@ package struct LoadedWeights: Sendable {
         } else {
             text = nil
         }
+        textTensors = reader.taken
         if let sizes = configuration.vision {
             vision = try reader.vision(sizes, names: Self.visionNames(layout, source))
         } else {
             vision = nil
         }
+        visionTensors = Array(reader.taken.dropFirst(textTensors.count))
         logitScale = try Self.logitScale(&reader, configuration)
-        taken = reader.taken
+        scaleTensors = Array(reader.taken.dropFirst(textTensors.count + visionTensors.count))
     }
 
     private static func textNames(

@@ -1,18 +1,19 @@
+/// One tensor of a checkpoint as it is stored.
+public struct StoredTensor: Sendable, Equatable {
+    public let name: String
+    public let type: StoredType
+    /// `[]` for a scalar.
+    public let shape: [Int]
+    /// SHA-256 of its bytes, hexadecimal.
+    public let digest: String
+    public var elementCount: Int { shape.reduce(1, *) }
+}
+
 /// Takes tensors out of a checkpoint by name and shape, keeps account of which were taken, and
 /// digests their stored bytes.
 struct WeightReader {
-    /// One tensor that was taken.
-    struct Taken: Sendable {
-        let name: String
-        let type: StoredType
-        let shape: [Int]
-        /// SHA-256 of the bytes as they are stored.
-        let digest: String
-        var elementCount: Int { shape.reduce(1, *) }
-    }
-
     let source: any TensorSource
-    private(set) var taken: [Taken] = []
+    private(set) var taken: [StoredTensor] = []
 
     init(_ source: any TensorSource) {
         self.source = source
@@ -23,7 +24,7 @@ struct WeightReader {
         let values = try source.floats(name, shape: shape)
         let digest = try source.withStoredBytes(name) { SHA256.hexDigest($0) }
         taken.append(
-            Taken(
+            StoredTensor(
                 name: name, type: source.storedType(of: name) ?? .f32, shape: shape,
                 digest: digest ?? ""))
         return values

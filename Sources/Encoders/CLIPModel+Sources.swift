@@ -1,0 +1,139 @@
+import JSON
+
+/// A model's tokenizer and where it came from.
+struct TokenizerSource {
+    let tokenizer: BytePairTokenizer
+    /// For people.
+    let origin: String
+    /// Changes when the tokens may: for the fingerprint.
+    let identity: String
+
+    private static let names = ["tokenizer.json", "vocab.json", "merges.txt"]
+
+    /// The checkpoint's own tokenizer, else CLIP's when the vocabulary has its size, else `nil`.
+    ///
+    /// - Throws: `EncoderError` when the checkpoint's tokenizer is damaged or has tokens that its text
+    ///   tower has not.
+    static func find(
+        _ files: CheckpointFiles, _ configuration: CLIPConfiguration
+    ) throws(EncoderError) -> TokenizerSource? {
+        guard let text = configuration.text else { return nil }
+        let cleaning: TextCleaning =
+            configuration.layout == .openCLIP ? .openCLIP : .transformers
+        let found = names.filter { files.names.contains($0) }
+        if found.contains("tokenizer.json") || found.count == names.count - 1 {
+            let tokenizer = try BytePairTokenizer.load(files, cleaning: cleaning)
+            try check(tokenizer, against: text, path: files.path(of: found[0]))
+            var identity = "cleaning \(cleaning.rawValue)"
+            for name in found { identity += " " + name + " " + (try files.digest(of: name) ?? "") }
+            return TokenizerSource(
+                tokenizer: tokenizer, origin: found.joined(separator: " + "), identity: identity)
+        }
+        // 49408 is how many tokens CLIP's vocabulary has (OpenAI's `simple_tokenizer.py`).
+        let standard = BytePairTokenizer.clip(cleaning: cleaning)
+        guard text.vocabularySize == standard.vocabularySize else { return nil }
+        try check(standard, against: text, path: files.path)
+        return TokenizerSource(
+            tokenizer: standard, origin: "built-in (CLIP)",
+            identity: "built-in cleaning \(cleaning.rawValue)")
+    }
+
+    private static func check(
+        _ tokenizer: BytePairTokenizer, against text: TextConfiguration, path: String
+    ) throws(EncoderError) {
+        guard tokenizer.vocabularySize <= text.vocabularySize else {
+            throw .configuration(
+                path: path, field: "vocab",
+                expected: "at most the text tower's \(text.vocabularySize) tokens",
+                actual: "\(tokenizer.vocabularySize)")
+        }
+        guard text.pooling == .highestToken || tokenizer.endToken == text.endToken else {
+            throw .configuration(
+                path: path, field: "end token",
+                expected: "\(text.endToken), at which the text tower pools",
+                actual: "\(tokenizer.endToken)")
+        }
+    }
+}
+
+/// A model's preprocessing and where it came from.
+struct PreprocessingSource {
+    let preprocessing: ImagePreprocessing
+    /// For people.
+    let origin: String
+    /// Changes when the pixels may: for the fingerprint.
+    let identity: String
+
+    /// The checkpoint's own, else CLIP's for the image tower's size; `nil` without an image tower.
+    ///
+    /// - Throws: `EncoderError` when its file is damaged or makes images of another size.
+    static func find(
+        _ files: CheckpointFiles, _ configuration: CLIPConfiguration
+    ) throws(EncoderError) -> PreprocessingSource? {
+        guard let vision = configuration.vision else { return nil }
+        let names: [String]
+        let profile: ImagePreprocessing.Profile
+        switch configuration.layout {
+        case .transformers:
+            names = ["preprocessor_config.json", "processor_config.json"]
+            profile = .transformers
+        case .openCLIP:
+            names = ["open_clip_config.json"]
+            profile = .openCLIP
+        }
+        for name in names {
+            guard let document = try files.json(named: name) else { continue }
+            let path = files.path(of: name)
+            let preprocessing =
+                switch profile {
+                case .transformers:
+                    try ImagePreprocessing.transformers(document, path: path)
+                case .openCLIP: try ImagePreprocessing.openCLIP(document, path: path)
+                }
+            guard preprocessing.height == vision.imageSize, preprocessing.width == vision.imageSize
+            else {
+                throw .configuration(
+                    path: path, field: "crop_size",
+                    expected: "\(vision.imageSize) × \(vision.imageSize), the image tower's size",
+                    actual: "\(preprocessing.height) × \(preprocessing.width)")
+            }
+            return PreprocessingSource(
+                preprocessing: preprocessing, origin: name,
+                identity: "\(profile.rawValue) \(try files.digest(of: name) ?? "")")
+        }
+        return PreprocessingSource(
+            preprocessing: ImagePreprocessing(profile: profile, size: vision.imageSize),
+            origin: "CLIP's, for \(vision.imageSize) pixels",
+            identity: "\(profile.rawValue) clip \(vision.imageSize)")
+    }
+}
+
+extension CheckpointFiles {
+    /// SHA-256 of a file's bytes; `nil` when there is none of this name.
+    fileprivate func digest(of name: String) throws(EncoderError) -> String? {
+        guard let bytes = try bytes(named: name) else { return nil }
+        try bytes.checkLength()
+        return bytes.withUnsafeBytes { SHA256.hexDigest($0) }
+    }
+}
+
+extension LoadedWeights {
+    /// SHA-256 over everything that decides results. The first line changes when the meaning of the
+    /// others does.
+    func fingerprint(tokenizer: String?, preprocessing: String?) -> String {
+        var digest = SHA256()
+        func line(_ text: String) { digest.update(text + "\n") }
+        line("guidanced model 1")
+        line("layout \(configuration.layout.rawValue)")
+        line("text " + (configuration.text.map { JSONValue.object($0.json).text() } ?? "none"))
+        line("image " + (configuration.vision.map { JSONValue.object($0.json).text() } ?? "none"))
+        line("scale \(logitScale.bitPattern)")
+        line("tokenizer \(tokenizer ?? "none")")
+        line("preprocessing \(preprocessing ?? "none")")
+        for tensor in (textTensors + visionTensors + scaleTensors).sorted(by: { $0.name < $1.name })
+        {
+            line("tensor \(tensor.type.rawValue) \(tensor.shape) \(tensor.digest) \(tensor.name)")
+        }
+        return digest.hexDigest()
+    }
+}

@@ -1,0 +1,71 @@
+/// A checkpoint made ready: its towers, tokenizer and preprocessing, all immutable.
+public final class CLIPModel: Sendable {
+    /// Where it was loaded from.
+    public let path: String
+    /// As the checkpoint says, with the tokenizer's start, end and padding tokens.
+    public let configuration: CLIPConfiguration
+    /// `nil` when the checkpoint brings none and its vocabulary is not CLIP's.
+    public let tokenizer: BytePairTokenizer?
+    /// `nil` without an image tower.
+    public let preprocessing: ImagePreprocessing?
+    public let vision: VisionTower?
+    public let text: TextTower?
+    /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
+    /// and has the value that training would start from.
+    public let logitScale: Float
+    /// SHA-256 over configuration, tokenizer, preprocessing and every weight as it is stored, 64
+    /// hexadecimal digits. Equal fingerprints mean equal results, so caches and replies carry it.
+    public let fingerprint: String
+    /// What the checkpoint holds, for people.
+    public let report: CheckpointReport
+
+    /// Reads a checkpoint in transformers' or open_clip's layout.
+    ///
+    /// The weights are copied and widened to fp32: nothing of the files is needed afterwards.
+    ///
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
+    public static func load(_ files: CheckpointFiles) throws(EncoderError) -> CLIPModel {
+        let weights = try LoadedWeights(files)
+        let tokenizer = try TokenizerSource.find(files, weights.configuration)
+        let preprocessing = try PreprocessingSource.find(files, weights.configuration)
+        return try CLIPModel(files.path, weights, tokenizer, preprocessing)
+    }
+
+    private init(
+        _ path: String, _ weights: LoadedWeights, _ tokenizer: TokenizerSource?,
+        _ preprocessing: PreprocessingSource?
+    ) throws(EncoderError) {
+        var configuration = weights.configuration
+        if let tokenizer { configuration.text?.take(tokenizer.tokenizer) }
+        self.path = path
+        self.configuration = configuration
+        self.tokenizer = tokenizer?.tokenizer
+        self.preprocessing = preprocessing?.preprocessing
+        if let sizes = configuration.text, let text = weights.text {
+            self.text = try TextTower(configuration: sizes, weights: text)
+        } else {
+            text = nil
+        }
+        if let sizes = configuration.vision, let vision = weights.vision {
+            self.vision = try VisionTower(configuration: sizes, weights: vision)
+        } else {
+            vision = nil
+        }
+        logitScale = weights.logitScale
+        fingerprint = weights.fingerprint(
+            tokenizer: tokenizer?.identity, preprocessing: preprocessing?.identity)
+        report = CheckpointReport(
+            weights, path: path, fingerprint: fingerprint, tokenizer: tokenizer?.origin,
+            preprocessing: preprocessing?.origin)
+    }
+}
+
+extension TextConfiguration {
+    /// The tokens that the tokenizer uses; where the configuration's differ, it is the old kind that
+    /// no code ever followed.
+    fileprivate mutating func take(_ tokenizer: BytePairTokenizer) {
+        startToken = tokenizer.startToken
+        endToken = tokenizer.endToken
+        padToken = tokenizer.padToken
+    }
+}
