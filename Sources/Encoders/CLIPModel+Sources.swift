@@ -8,7 +8,11 @@ struct TokenizerSource {
     /// Changes when the tokens may: for the fingerprint.
     let identity: String
 
-    private static let names = ["tokenizer.json", "vocab.json", "merges.txt"]
+    private static let vocabularies = ["tokenizer.json", "vocab.json", "merges.txt"]
+    /// Files that name special tokens.
+    private static let additions = [
+        "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    ]
 
     /// The checkpoint's own tokenizer, else CLIP's when the vocabulary has its size, else `nil`.
     ///
@@ -20,14 +24,19 @@ struct TokenizerSource {
         guard let text = configuration.text else { return nil }
         let cleaning: TextCleaning =
             configuration.layout == .openCLIP ? .openCLIP : .transformers
-        let found = names.filter { files.names.contains($0) }
-        if found.contains("tokenizer.json") || found.count == names.count - 1 {
+        let found = vocabularies.filter { files.names.contains($0) }
+        if let first = found.first {
             let tokenizer = try BytePairTokenizer.load(files, cleaning: cleaning)
-            try check(tokenizer, against: text, path: files.path(of: found[0]))
+            try check(tokenizer, against: text, path: files.path(of: first))
             var identity = "cleaning \(cleaning.rawValue)"
-            for name in found { identity += " " + name + " " + (try files.digest(of: name) ?? "") }
+            for name in found + additions {
+                identity += " " + name + " " + (try files.digest(of: name) ?? "none")
+            }
+            // The single file wins over the pair.
             return TokenizerSource(
-                tokenizer: tokenizer, origin: found.joined(separator: " + "), identity: identity)
+                tokenizer: tokenizer,
+                origin: first == vocabularies[0] ? first : found.joined(separator: " + "),
+                identity: identity)
         }
         // 49408 is how many tokens CLIP's vocabulary has (OpenAI's `simple_tokenizer.py`).
         let standard = BytePairTokenizer.clip(cleaning: cleaning)

@@ -149,7 +149,8 @@ private struct ImageProbe: Sendable {
             return check(value: .infinity)
         }
         // A change of the functional by about 1 %: far above rounding, far below curvature.
-        let scale = try dot(try embed(pixels), try embed(pixels)).squareRoot() * size
+        let embedding = try embed(pixels)
+        let scale = dot(embedding, embedding).squareRoot() * size
         let step = Float(min(0.003 * scale / length, 1))
         var worst = 0.0
         let parts = 6

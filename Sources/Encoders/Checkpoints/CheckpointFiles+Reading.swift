@@ -31,11 +31,7 @@ extension CheckpointFiles {
     /// - Throws: `EncoderError.file` naming what was looked for, `.unsupported` for weights in a
     ///   pickle.
     package func tensors(layout: CheckpointLayout) throws(EncoderError) -> any TensorSource {
-        let stems: [String] =
-            switch layout {
-            case .transformers: ["model"]
-            case .openCLIP: ["open_clip_model", "model"]
-            }
+        let stems = layout.weightStems
         for stem in stems {
             let name = stem + ".safetensors"
             if let bytes = try bytes(named: name) {
@@ -54,6 +50,24 @@ extension CheckpointFiles {
                 actual: "\(pickle), which is a pickle")
         }
         throw .file(path: path, reason: "holds no weights: looked for \(wanted)")
+    }
+}
+
+extension CheckpointLayout {
+    /// The file that says what the weights mean.
+    var configurationName: String {
+        switch self {
+        case .transformers: "config.json"
+        case .openCLIP: "open_clip_config.json"
+        }
+    }
+
+    /// What the names of files with weights begin with, the likeliest first.
+    var weightStems: [String] {
+        switch self {
+        case .transformers: ["model"]
+        case .openCLIP: ["open_clip_model", "model"]
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 import Glibc
+import JSON
 
 /// Everything a checkpoint's files say: the configuration, and the weights it describes.
 package struct LoadedWeights: Sendable {
@@ -16,22 +17,22 @@ package struct LoadedWeights: Sendable {
     ///
     /// - Throws: `EncoderError` naming the file, field or tensor.
     package init(_ files: CheckpointFiles) throws(EncoderError) {
-        let openName = "open_clip_config.json"
-        let transformersName = "config.json"
         let source: any TensorSource
-        if let document = try files.json(named: openName) {
-            configuration = try .openCLIP(document, path: files.path(of: openName))
+        switch try Self.layout(of: files) {
+        case .openCLIP:
+            let name = CheckpointLayout.openCLIP.configurationName
+            configuration = try .openCLIP(
+                try files.json(named: name) ?? .null, path: files.path(of: name))
             source = try files.tensors(layout: .openCLIP)
-        } else if let document = try files.json(named: transformersName) {
+        case .transformers:
+            let name = CheckpointLayout.transformers.configurationName
             let tensors = try files.tensors(layout: .transformers)
-            configuration = try .transformers(document, path: files.path(of: transformersName)) {
+            configuration = try .transformers(
+                try files.json(named: name) ?? .null, path: files.path(of: name)
+            ) {
                 tensors.shape(of: $0) != nil
             }
             source = tensors
-        } else {
-            throw .file(
-                path: files.path,
-                reason: "is no model: looked for " + CheckpointFiles.expectedContents)
         }
         var reader = WeightReader(source)
         let layout = configuration.layout
@@ -40,15 +41,42 @@ package struct LoadedWeights: Sendable {
         } else {
             text = nil
         }
-        textTensors = reader.taken
+        let textCount = reader.taken.count
         if let sizes = configuration.vision {
             vision = try reader.vision(sizes, names: Self.visionNames(layout, source))
         } else {
             vision = nil
         }
-        visionTensors = Array(reader.taken.dropFirst(textTensors.count))
+        let visionEnd = reader.taken.count
         logitScale = try Self.logitScale(&reader, configuration)
-        scaleTensors = Array(reader.taken.dropFirst(textTensors.count + visionTensors.count))
+        let tensors = try reader.storedTensors()
+        textTensors = Array(tensors[..<textCount])
+        visionTensors = Array(tensors[textCount..<visionEnd])
+        scaleTensors = Array(tensors[visionEnd...])
+    }
+
+    /// Many folders hold a model in both layouts, with weights for one or both: transformers' is taken
+    /// when it is complete.
+    private static func layout(
+        of files: CheckpointFiles
+    ) throws(EncoderError) -> CheckpointLayout {
+        func isComplete(_ layout: CheckpointLayout) throws(EncoderError) -> Bool {
+            guard try files.bytes(named: layout.configurationName) != nil else { return false }
+            for stem in layout.weightStems {
+                for suffix in [".safetensors", ".safetensors.index.json"]
+                where try files.bytes(named: stem + suffix) != nil { return true }
+            }
+            return false
+        }
+        let layouts: [CheckpointLayout] = [.transformers, .openCLIP]
+        for layout in layouts where try isComplete(layout) { return layout }
+        // Something is missing; the configuration that is there decides what is said of the rest.
+        for layout in layouts where try files.bytes(named: layout.configurationName) != nil {
+            return layout
+        }
+        throw .file(
+            path: files.path,
+            reason: "is no model: looked for " + CheckpointFiles.expectedContents)
     }
 
     private static func textNames(

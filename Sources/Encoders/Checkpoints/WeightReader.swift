@@ -9,11 +9,16 @@ public struct StoredTensor: Sendable, Equatable {
     public var elementCount: Int { shape.reduce(1, *) }
 }
 
-/// Takes tensors out of a checkpoint by name and shape, keeps account of which were taken, and
-/// digests their stored bytes.
+/// Takes tensors out of a checkpoint by name and shape, and keeps account of which were taken.
 struct WeightReader {
     let source: any TensorSource
-    private(set) var taken: [StoredTensor] = []
+    private(set) var taken: [Taken] = []
+
+    /// A tensor that was asked for and was there.
+    struct Taken: Sendable {
+        let name: String
+        let shape: [Int]
+    }
 
     init(_ source: any TensorSource) {
         self.source = source
@@ -22,12 +27,29 @@ struct WeightReader {
     /// The values of a tensor, which must have exactly this shape.
     mutating func take(_ name: String, _ shape: [Int]) throws(EncoderError) -> [Float] {
         let values = try source.floats(name, shape: shape)
-        let digest = try source.withStoredBytes(name) { SHA256.hexDigest($0) }
-        taken.append(
-            StoredTensor(
-                name: name, type: source.storedType(of: name) ?? .f32, shape: shape,
-                digest: digest ?? ""))
+        taken.append(Taken(name: name, shape: shape))
         return values
+    }
+
+    /// What was taken, with digests of the stored bytes: one tensor a thread, as they are the larger
+    /// part of a load.
+    ///
+    /// - Throws: `EncoderError.file` when a file changed meanwhile.
+    func storedTensors() throws(EncoderError) -> [StoredTensor] {
+        let (source, taken) = (source, taken)
+        let digests = concurrentMap(taken.count) { index in
+            Result<String?, EncoderError> { () throws(EncoderError) in
+                try source.withStoredBytes(taken[index].name) { SHA256.hexDigest($0) }
+            }
+        }
+        var tensors: [StoredTensor] = []
+        for (tensor, digest) in zip(taken, digests) {
+            tensors.append(
+                StoredTensor(
+                    name: tensor.name, type: source.storedType(of: tensor.name) ?? .f32,
+                    shape: tensor.shape, digest: try digest.get() ?? ""))
+        }
+        return tensors
     }
 
     /// A matrix [rows, columns]; a projection may be stored the other way round.

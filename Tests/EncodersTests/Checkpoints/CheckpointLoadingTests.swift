@@ -99,6 +99,14 @@ import Testing
         #expect(actual.contains("pytorch_model.bin"))
     }
 
+    @Test func takesTheLayoutThatIsComplete() throws {
+        var files = try Fixture.files("open-clip-gelu")
+        files["config.json"] = try Fixture.files("transformers-patch7")["config.json"]
+        #expect(try load(files).configuration.layout == .openCLIP)
+        files["model.safetensors"] = try Fixture.files("transformers-patch7")["model.safetensors"]
+        #expect(try load(files).configuration.layout == .transformers)
+    }
+
     // MARK: tensors that do not fit the configuration
 
     /// The weights of `transformers-patch7` with one change.

@@ -9,26 +9,29 @@ import Testing
     }
 }
 
-/// Parity at full size: folders that Tests/Generators/full_size.py wrote, named by the environment.
-@Suite(
-    .enabled(
-        if: FullSizeParityTests.folder != nil,
-        "set GUIDANCED_PARITY_DIR to a folder that Tests/Generators/full_size.py wrote"))
-struct FullSizeParityTests {
+/// Folders that Tests/Generators/full_size.py wrote, named by the environment.
+private enum FullSize {
     static let folder = getenv("GUIDANCED_PARITY_DIR").map { String(cString: $0) }
 
     static let models: [String] = {
         guard let folder, let names = try? CheckpointFiles.directory(folder).names else { return [] }
         return names.filter { access(folder + "/" + $0 + "/expected.safetensors", R_OK) == 0 }
     }()
+}
 
+/// Parity with checkpoints as large as the ones people use.
+@Suite(
+    .enabled(
+        if: FullSize.folder != nil,
+        "set GUIDANCED_PARITY_DIR to a folder that Tests/Generators/full_size.py wrote"))
+struct FullSizeParityTests {
     @Test func findsModels() {
-        #expect(!Self.models.isEmpty, "nothing to compare in \(Self.folder ?? "")")
+        #expect(!FullSize.models.isEmpty, "nothing to compare in \(FullSize.folder ?? "")")
     }
 
-    @Test(arguments: models)
+    @Test(arguments: FullSize.models)
     func agreesWithTheReference(_ name: String) throws {
-        let folder = try #require(Self.folder) + "/" + name
+        let folder = try #require(FullSize.folder) + "/" + name
         let clock = ContinuousClock()
         var checks: ParityChecks?
         let loading = try clock.measure { checks = try ParityChecks(folder: folder) }
