@@ -85,7 +85,8 @@ struct ConfigurationFields {
 
     /// For a value that is right in itself but that no tower of this build computes.
     func unsupported(_ field: String, _ expected: String, _ actual: String) -> EncoderError {
-        .unsupported(what: "\(path), field \"\(prefix)\(field)\"", expected: expected, actual: actual)
+        .unsupported(
+            what: "\(path), field \"\(prefix)\(field)\"", expected: expected, actual: actual)
     }
 }
 

@@ -90,7 +90,10 @@ extension VisionTensorNames {
             postNorm: prefix + "post_layernorm",
             projection: ProjectionName(name: "visual_projection.weight", isTransposed: false),
             namespaces: prefix.isEmpty
-                ? ["embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "visual_projection"]
+                ? [
+                    "embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.",
+                    "visual_projection",
+                ]
                 : [prefix, "visual_projection"])
     }
 }

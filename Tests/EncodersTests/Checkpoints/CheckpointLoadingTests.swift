@@ -157,7 +157,8 @@ import Testing
 
     @Test func namesAMisshapedTensor() throws {
         let name = "vision_model.embeddings.position_embedding.weight"
-        try expectTensorError(name, expected: "shape [26, 36]", actual: "shape [25, 36]") { builder in
+        try expectTensorError(name, expected: "shape [26, 36]", actual: "shape [25, 36]") {
+            builder in
             guard let index = builder.tensors.firstIndex(where: { $0.name == name }) else { return }
             builder.tensors[index].shape = [25, 36]
             builder.tensors[index].bytes.removeLast(36 * 4)
@@ -261,8 +262,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["{}", "[]", "{\"weight_map\":3}", "{\"weight_map\":{\"a\":3}}", "{",
-        "{\"weight_map\":{\"a\":\"../model.safetensors\"}}"])
+    @Test(arguments: [
+        "{}", "[]", "{\"weight_map\":3}", "{\"weight_map\":{\"a\":3}}", "{",
+        "{\"weight_map\":{\"a\":\"../model.safetensors\"}}",
+    ])
     func refusesADamagedIndex(_ text: String) throws {
         var files = try Fixture.files("transformers-shards-bf16")
         files[index] = Array(text.utf8)

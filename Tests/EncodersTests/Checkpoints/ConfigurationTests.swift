@@ -30,7 +30,8 @@ import Testing
 
     @Test func theOldEndTokenMeansTheHighestId() throws {
         let text = try transformers(
-            "{\"text_config\":{\"eos_token_id\":2,\"bos_token_id\":0,\"vocab_size\":500}}").text
+            "{\"text_config\":{\"eos_token_id\":2,\"bos_token_id\":0,\"vocab_size\":500}}"
+        ).text
         #expect(text?.pooling == .highestToken)
         #expect(text?.startToken == 498)
         #expect(text?.endToken == 499)
@@ -58,7 +59,8 @@ import Testing
     @Test func theLegacyDictionaryReplacesTheTower() throws {
         let text = try transformers(
             "{\"text_config\":{\"hidden_size\":64,\"num_hidden_layers\":3},"
-                + "\"text_config_dict\":{\"hidden_size\":128}}").text
+                + "\"text_config_dict\":{\"hidden_size\":128}}"
+        ).text
         #expect(text?.width == 128)
         #expect(text?.layers == 12)
     }
@@ -87,10 +89,14 @@ import Testing
         ("{\"text_config\":{\"layer_norm_eps\":-1}}", "text_config.layer_norm_eps"),
         ("{\"text_config\":{\"layer_norm_eps\":1e300}}", "text_config.layer_norm_eps"),
         ("{\"text_config\":{\"vocab_size\":100}}", "text_config.eos_token_id"),
-        ("{\"text_config\":{\"vocab_size\":49408,\"eos_token_id\":5,\"bos_token_id\":49408}}",
-            "text_config.bos_token_id"),
-        ("{\"text_config\":{\"max_position_embeddings\":1}}",
-            "text_config.max_position_embeddings"),
+        (
+            "{\"text_config\":{\"vocab_size\":49408,\"eos_token_id\":5,\"bos_token_id\":49408}}",
+            "text_config.bos_token_id"
+        ),
+        (
+            "{\"text_config\":{\"max_position_embeddings\":1}}",
+            "text_config.max_position_embeddings"
+        ),
         ("{\"text_config\":3}", "text_config"),
         ("{\"text_config_dict\":3,\"text_config\":{}}", "text_config_dict"),
         ("{\"vision_config\":{\"patch_size\":0}}", "vision_config.patch_size"),
@@ -127,7 +133,8 @@ import Testing
 
     @Test func takesASquareGivenAsTwoNumbers() throws {
         let vision = try transformers(
-            "{\"vision_config\":{\"image_size\":[240,240],\"patch_size\":[16,16]}}").vision
+            "{\"vision_config\":{\"image_size\":[240,240],\"patch_size\":[16,16]}}"
+        ).vision
         #expect(vision?.grid == 15)
     }
 
@@ -163,9 +170,15 @@ import Testing
     }
 
     @Test(arguments: [
-        ("\"vision_cfg\":{\"timm_model_name\":\"vit\"},\"text_cfg\":{}", "vision_cfg.timm_model_name"),
+        (
+            "\"vision_cfg\":{\"timm_model_name\":\"vit\"},\"text_cfg\":{}",
+            "vision_cfg.timm_model_name"
+        ),
         ("\"vision_cfg\":{\"layers\":[3,4,6,3]},\"text_cfg\":{}", "vision_cfg.layers"),
-        ("\"vision_cfg\":{\"attentional_pool\":true},\"text_cfg\":{}", "vision_cfg.attentional_pool"),
+        (
+            "\"vision_cfg\":{\"attentional_pool\":true},\"text_cfg\":{}",
+            "vision_cfg.attentional_pool"
+        ),
         ("\"vision_cfg\":{\"pool_type\":\"avg\"},\"text_cfg\":{}", "vision_cfg.pool_type"),
         ("\"vision_cfg\":{\"ls_init_value\":1},\"text_cfg\":{}", "vision_cfg.ls_init_value"),
         ("\"vision_cfg\":{\"qk_norm\":true},\"text_cfg\":{}", "vision_cfg.qk_norm"),
@@ -181,7 +194,8 @@ import Testing
         let error = #expect(throws: EncoderError.self) {
             try openCLIP("{\"model_cfg\":{\"embed_dim\":512,\(body)}}")
         }
-        guard case .unsupported(let what, _, _) = error, what.contains("model_cfg.\(field)\"") else {
+        guard case .unsupported(let what, _, _) = error, what.contains("model_cfg.\(field)\"")
+        else {
             Issue.record("\(String(describing: error))")
             return
         }

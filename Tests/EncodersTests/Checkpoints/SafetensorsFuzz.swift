@@ -42,7 +42,8 @@ enum SafetensorsFuzz {
             let shape = (0..<Int.random(in: 0...3, using: &generator)).map { _ in
                 Int.random(in: 0...4, using: &generator)
             }
-            let (type, size) = [("F32", 4), ("F16", 2), ("BF16", 2), ("I64", 8), ("U8", 1)]
+            let (type, size) =
+                [("F32", 4), ("F16", 2), ("BF16", 2), ("I64", 8), ("U8", 1)]
                 .randomElement(using: &generator) ?? ("F32", 4)
             let count = shape.reduce(1, *) * size
             builder.add(
@@ -60,7 +61,9 @@ enum SafetensorsFuzz {
     private static func structural(
         _ builder: inout SafetensorsBuilder, _ generator: inout SeededGenerator
     ) {
-        guard !builder.tensors.isEmpty, Int.random(in: 0..<3, using: &generator) == 0 else { return }
+        guard !builder.tensors.isEmpty, Int.random(in: 0..<3, using: &generator) == 0 else {
+            return
+        }
         let index = Int.random(in: 0..<builder.tensors.count, using: &generator)
         let odd = [0, -1, 1, 7, 8, 1 << 31, 1 << 32, 1 << 62, Int.max, Int.min]
         switch Int.random(in: 0..<4, using: &generator) {
@@ -70,8 +73,10 @@ enum SafetensorsFuzz {
             )
         case 1: builder.tensors[index].shape.append(odd.randomElement(using: &generator) ?? 0)
         case 2: builder.tensors[index].name = "t0"
-        default: builder.tensors[index].type = StoredType.allCases
-            .randomElement(using: &generator)?.rawValue ?? "F32"
+        default:
+            builder.tensors[index].type =
+                StoredType.allCases
+                .randomElement(using: &generator)?.rawValue ?? "F32"
         }
     }
 
@@ -89,7 +94,8 @@ enum SafetensorsFuzz {
             let length = UInt64.random(in: 0...UInt64(bytes.count) * 2, using: &generator)
             bytes.replaceSubrange(0..<min(8, bytes.count), with: littleEndian(length))
         default:
-            let token = ["\"", "{", "}", "[", "]", ",", "9", "-", "\\u0000", "e9"]
+            let token =
+                ["\"", "{", "}", "[", "]", ",", "9", "-", "\\u0000", "e9"]
                 .randomElement(using: &generator) ?? "0"
             bytes.insert(contentsOf: token.utf8, at: position)
         }

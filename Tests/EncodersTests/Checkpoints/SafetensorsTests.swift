@@ -25,7 +25,8 @@ import Testing
         #expect(try file.floats("empty", shape: [0, 3]) == [])
         #expect(file.storedType(of: "ids") == .i64)
         #expect(file.metadata == ["format": "pt"])
-        #expect(try file.withStoredBytes("scalar") { Array($0) } == littleEndian(Float(7).bitPattern))
+        #expect(
+            try file.withStoredBytes("scalar") { Array($0) } == littleEndian(Float(7).bitPattern))
         #expect(try file.withStoredBytes("none") { $0.count } == nil)
     }
 
@@ -63,8 +64,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("F32", littleEndian(Float.nan.bitPattern)), ("F32", littleEndian((-Float.infinity).bitPattern)),
-        ("F16", [0x00, 0x7c]), ("F16", [0x01, 0xfc]), ("BF16", [0x80, 0x7f]), ("BF16", [0xff, 0xff]),
+        ("F32", littleEndian(Float.nan.bitPattern)),
+        ("F32", littleEndian((-Float.infinity).bitPattern)),
+        ("F16", [0x00, 0x7c]), ("F16", [0x01, 0xfc]), ("BF16", [0x80, 0x7f]),
+        ("BF16", [0xff, 0xff]),
     ])
     func refusesValuesThatAreNotFinite(_ type: String, _ bytes: [UInt8]) throws {
         var builder = SafetensorsBuilder()

@@ -73,7 +73,8 @@ struct ParityChecks {
         let cosines = try imageEmbeddings().flatMap { image in texts.map { cosine(image, $0) } }
         try compareScores("cosines", cosines, expected.values("scores.cosine"))
         try compareScores(
-            "logits", cosines.map { Double(model.logitScale) * $0 }, expected.values("scores.logit"))
+            "logits", cosines.map { Double(model.logitScale) * $0 }, expected.values("scores.logit")
+        )
     }
 
     private func compareScores(_ what: String, _ observed: [Double], _ wanted: [Float]) throws {

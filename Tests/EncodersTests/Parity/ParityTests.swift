@@ -14,7 +14,9 @@ private enum FullSize {
     static let folder = getenv("GUIDANCED_PARITY_DIR").map { String(cString: $0) }
 
     static let models: [String] = {
-        guard let folder, let names = try? CheckpointFiles.directory(folder).names else { return [] }
+        guard let folder, let names = try? CheckpointFiles.directory(folder).names else {
+            return []
+        }
         return names.filter { access(folder + "/" + $0 + "/expected.safetensors", R_OK) == 0 }
     }()
 }
