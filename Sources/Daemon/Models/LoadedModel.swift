@@ -1,0 +1,39 @@
+import Encoders
+import JSON
+
+/// A model under the name that requests use.
+final class LoadedModel: Sendable {
+    let name: String
+    let model: CLIPModel
+
+    init(name: String, model: CLIPModel) {
+        self.name = name
+        self.model = model
+    }
+
+    /// The entry of this model in the reply to `models`.
+    var description: JSONObject {
+        let configuration = model.configuration
+        var object: JSONObject = [
+            "name": .string(name), "fingerprint": .string(model.fingerprint),
+            "precision": "f32", "logit_scale": .number(Double(model.logitScale)),
+        ]
+        if let text = configuration.text {
+            object["text"] = [
+                "embedding_width": .integer(configuration.projectionWidth),
+                "width": .integer(text.width), "layers": .integer(text.layers),
+                "heads": .integer(text.heads), "context_length": .integer(text.contextLength),
+                "vocabulary_size": .integer(text.vocabularySize),
+            ]
+        }
+        if let vision = configuration.vision {
+            object["vision"] = [
+                "embedding_width": .integer(configuration.projectionWidth),
+                "width": .integer(vision.width), "layers": .integer(vision.layers),
+                "heads": .integer(vision.heads), "image_size": .integer(vision.imageSize),
+                "patch_size": .integer(vision.patchSize),
+            ]
+        }
+        return object
+    }
+}

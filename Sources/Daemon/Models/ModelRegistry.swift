@@ -1,0 +1,67 @@
+import Encoders
+import IPC
+
+/// The models that this process serves, by name.
+struct ModelRegistry: Sendable {
+    /// Where a model comes from: `NAME=PATH` on the command line.
+    struct Source: Equatable, Sendable {
+        let name: String
+        let path: String
+
+        /// The path that means the model compiled into the binary.
+        static let embeddedPath = "embedded:default"
+        static let embedded = Source(name: "default", path: embeddedPath)
+    }
+
+    /// In the order in which they were named.
+    let models: [LoadedModel]
+    let defaultModel: LoadedModel
+
+    /// Loads every source.
+    ///
+    /// - Parameters:
+    ///   - sources: at least one; names are distinct.
+    ///   - defaultName: the model of requests that name none; `nil` for the first source.
+    init(sources: [Source], defaultName: String? = nil) throws(EncoderError) {
+        var models: [LoadedModel] = []
+        for source in sources {
+            if models.contains(where: { $0.name == source.name }) {
+                throw .unsupported(
+                    what: "model name", expected: "each name once", actual: "two \(source.name)")
+            }
+            models.append(
+                LoadedModel(name: source.name, model: try ModelRegistry.load(source.path)))
+        }
+        guard let first = models.first else {
+            throw .unsupported(what: "models", expected: "at least one", actual: "none")
+        }
+        let wanted = defaultName ?? first.name
+        guard let chosen = models.first(where: { $0.name == wanted }) else {
+            throw .unsupported(
+                what: "default model",
+                expected: "one of \(models.map(\.name).joined(separator: ", "))", actual: wanted)
+        }
+        self.models = models
+        defaultModel = chosen
+    }
+
+    /// Loads the model at a path, or the one compiled into the binary.
+    static func load(_ path: String) throws(EncoderError) -> CLIPModel {
+        try CLIPModel.load(
+            path == Source.embeddedPath ? .embeddedDefault : .directory(path))
+    }
+
+    /// The model of a request; `default` always means the default model.
+    ///
+    /// - Throws: `unknown_model` with the names that exist.
+    func resolve(_ name: String?) throws(WireFault) -> LoadedModel {
+        guard let name else { return defaultModel }
+        if let model = models.first(where: { $0.name == name }) { return model }
+        if name == "default" { return defaultModel }
+        throw WireFault(
+            code: .unknownModel,
+            message: "expected one of \(models.map(\.name).joined(separator: ", ")), "
+                + "found \"\(name.prefix(100))\"",
+            field: "model")
+    }
+}

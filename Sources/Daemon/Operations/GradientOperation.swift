@@ -1,0 +1,149 @@
+import Encoders
+import Guidance
+import IPC
+import JSON
+
+/// `gradient`: the gradient of a loss between images and weighted prompts with respect to each
+/// image's pixels, at its own resolution.
+enum GradientOperation: Operation {
+    static let name = "gradient"
+
+    private struct Computed: Sendable {
+        let height: Int
+        let width: Int
+        let gradient: PixelGradient
+    }
+
+    static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
+        let loss = try context.params.choice("loss", default: SteeringLoss.cosine)
+        let pairwise = try context.params.bool("pairwise", default: false)
+        let datatype = try context.outputDatatype()
+        if pairwise, context.params.has("weights") {
+            throw .parameter(
+                "weights", expected: "no weights with pairwise (each image has one prompt)",
+                actual: "weights")
+        }
+        let prompts = try PromptSource(
+            &context, field: "prompts", metric: .cosine, readsWeights: true)
+        let images = try RequestImages(context.inputs, limit: context.limits.images)
+        if pairwise, prompts.count != images.count {
+            throw .parameter(
+                "prompts", expected: "\(images.count) prompts, one an image, with pairwise",
+                actual: "\(prompts.count)")
+        }
+        let model = context.model
+        let warnings = context.params.unknownParameterWarnings
+        let tower = try ImageStage.visionTower(of: model)
+        // Filled by a stage of one item between the texts and the images.
+        let objectives = Slots<Result<[PromptObjective], WireFault>>(count: 1)
+        let computed = Slots<Result<Computed, WireFault>>(count: images.count)
+
+        let combine = WorkPlan.Stage(itemCount: 1) { _, _ in
+            do throws(WireFault) {
+                objectives[0] = .success(
+                    try GradientOperation.objectives(prompts, loss, pairwise, model.model))
+            } catch {
+                objectives[0] = .failure(error)
+            }
+        }
+        let differentiate = WorkPlan.Stage(itemCount: images.count) { item, worker in
+            guard case .success(let all) = objectives[0] else { return }
+            do throws(WireFault) {
+                let (pixels, height, width) = try images.loadFloats(item, for: model.model)
+                let map: DifferentiablePreprocessing
+                do throws(EncoderError) {
+                    map = try worker.preprocessing(for: model.model, height: height, width: width)
+                } catch {
+                    throw WireFault(error)
+                }
+                let gradient = PixelGradient(
+                    image: pixels, objective: all[pairwise ? item : 0], preprocessing: map,
+                    tower: tower, workspace: worker.workspace(for: tower))
+                computed[item] = .success(
+                    Computed(height: height, width: width, gradient: gradient))
+            } catch {
+                computed[item] = .failure(error)
+            }
+        }
+        return WorkPlan(stages: prompts.stages + [combine, differentiate]) {
+            () throws(WireFault) in
+            if case .failure(let fault) = objectives[0] { throw fault }
+            let results = computed.all.map { try? $0?.get() }
+            return Outcome(
+                model: model, result: ["loss": .string(loss.rawValue)],
+                outputs: outputs(results, datatype), items: ImageStage.faults(computed),
+                warnings: warnings + prompts.warnings)
+        }
+    }
+
+    /// One objective for all images, or one an image when pairwise.
+    private static func objectives(
+        _ prompts: PromptSource, _ loss: SteeringLoss, _ pairwise: Bool, _ model: CLIPModel
+    ) throws(WireFault) -> [PromptObjective] {
+        let embeddings = try prompts.embeddings()
+        do throws(GuidanceError) {
+            guard pairwise else {
+                return [
+                    try PromptObjective(
+                        loss: loss, prompts: embeddings, weights: prompts.weights,
+                        logitScale: model.logitScale)
+                ]
+            }
+            var objectives: [PromptObjective] = []
+            for embedding in embeddings {
+                objectives.append(
+                    try PromptObjective(
+                        loss: loss, prompts: [embedding], weights: [1],
+                        logitScale: model.logitScale))
+            }
+            return objectives
+        } catch {
+            throw WireFault(error)
+        }
+    }
+
+    /// `gradient` [N, 3, H, W] when all sizes agree, else `gradient.i` [3, H, W]; `loss`, `score`
+    /// [N]. Items that failed are NaN; a failed item of unknown size has no `gradient.i`.
+    private static func outputs(_ results: [Computed?], _ datatype: OutputDatatype) -> [Output] {
+        var outputs: [Output] = []
+        let known = results.compactMap { $0 }
+        if let first = known.first {
+            let isUniform = known.allSatisfy {
+                $0.height == first.height && $0.width == first.width
+            }
+            let size = 3 * first.height * first.width
+            if isUniform {
+                var values: [Float] = []
+                values.reserveCapacity(results.count * size)
+                for result in results {
+                    if let result {
+                        values += result.gradient.gradient
+                    } else {
+                        values += repeatElement(.nan, count: size)
+                    }
+                }
+                outputs.append(
+                    Output(
+                        name: "gradient", shape: [results.count, 3, first.height, first.width],
+                        values: values, datatype: datatype))
+            } else {
+                for (index, result) in results.enumerated() {
+                    guard let result else { continue }
+                    outputs.append(
+                        Output(
+                            name: "gradient.\(index)", shape: [3, result.height, result.width],
+                            values: result.gradient.gradient, datatype: datatype))
+                }
+            }
+        }
+        outputs.append(
+            Output(
+                name: "loss", shape: [results.count],
+                values: results.map { $0?.gradient.loss ?? .nan }, datatype: datatype))
+        outputs.append(
+            Output(
+                name: "score", shape: [results.count],
+                values: results.map { $0?.gradient.score ?? .nan }, datatype: datatype))
+        return outputs
+    }
+}

@@ -1,0 +1,56 @@
+import IPC
+import JSON
+
+/// An operation that needs compute: a name, and a plan for each request.
+protocol Operation: Sendable {
+    /// The wire's name of it.
+    static var name: String { get }
+
+    /// Checks parameters and inputs and lays out the work. Runs on a compute thread.
+    ///
+    /// - Throws: `bad_request` naming the parameter, `bad_tensor` naming the input, and so on.
+    static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan
+}
+
+/// What a plan is made from.
+struct OperationContext: Sendable {
+    let model: LoadedModel
+    let inputs: [Input]
+    let handles: PromptHandles
+    let limits: OperationLimits
+    var params: ParameterReader
+
+    /// The datatype that float outputs are to be sent in (`params.datatype`).
+    mutating func outputDatatype() throws(WireFault) -> OutputDatatype {
+        try params.choice("datatype", default: .fp32)
+    }
+}
+
+/// How much one request may ask for.
+struct OperationLimits: Sendable {
+    /// Prompts, texts or labels × templates in one request.
+    var texts = 16_384
+    /// Images in one request.
+    var images = 4_096
+    /// Bytes of one text, in UTF-8; a text over it is refused before it is tokenized.
+    var textBytes = 1 << 20
+
+    var description: JSONObject {
+        [
+            "texts": .integer(texts), "images": .integer(images),
+            "text_bytes": .integer(textBytes),
+        ]
+    }
+}
+
+/// The table of operations that go through the scheduler.
+enum OperationTable {
+    static let all: [any Operation.Type] = [
+        TokenizeOperation.self, EmbedTextOperation.self, EmbedImageOperation.self,
+        ScoreOperation.self, RankOperation.self, ClassifyOperation.self,
+        GradientOperation.self, PrepareOperation.self,
+    ]
+
+    static let byName: [String: any Operation.Type] = Dictionary(
+        uniqueKeysWithValues: all.map { ($0.name, $0) })
+}

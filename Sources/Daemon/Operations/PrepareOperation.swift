@@ -1,0 +1,57 @@
+import Guidance
+import IPC
+import JSON
+
+/// `prepare`: encodes prompts (or labels) once and returns a handle to them.
+enum PrepareOperation: Operation {
+    static let name = "prepare"
+
+    static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
+        context.params.has("labels")
+            ? try planClasses(&context) : try planPrompts(&context)
+    }
+
+    private static func planPrompts(
+        _ context: inout OperationContext
+    ) throws(WireFault) -> WorkPlan {
+        let metric = try context.params.choice("metric", default: Metric.cosine)
+        let field = context.params.has("prompt") ? "prompt" : "prompts"
+        let prompts = try PromptSource(
+            &context, field: field, metric: metric, readsWeights: field == "prompts")
+        let handles = context.handles
+        let model = context.model
+        let warnings = context.params.unknownParameterWarnings
+        return WorkPlan(stages: prompts.stages) { () throws(WireFault) in
+            let handle = handles.insert(
+                .prompts(
+                    PreparedPrompts(
+                        embeddings: try prompts.embeddings(),
+                        weights: prompts.hasStatedWeights ? prompts.weights : nil,
+                        metric: metric)),
+                model: model)
+            return Outcome(
+                model: model,
+                result: ["handle": .string(handle), "prompts": .integer(prompts.count)],
+                warnings: warnings + prompts.warnings)
+        }
+    }
+
+    private static func planClasses(
+        _ context: inout OperationContext
+    ) throws(WireFault) -> WorkPlan {
+        let classes = try ClassSource(&context)
+        let handles = context.handles
+        let model = context.model
+        let warnings = context.params.unknownParameterWarnings
+        return WorkPlan(stages: classes.stages) { () throws(WireFault) in
+            let handle = handles.insert(
+                .classes(
+                    PreparedClasses(labels: classes.labels, vectors: try classes.vectors())),
+                model: model)
+            return Outcome(
+                model: model,
+                result: ["handle": .string(handle), "labels": .integer(classes.labels.count)],
+                warnings: warnings + classes.warnings)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Encoders
+import IPC
+
+/// The images of a request, numbered in frame order, decoded one at a time where they are used.
+struct RequestImages: Sendable {
+    private enum Source: Sendable {
+        /// An encoded file.
+        case file(Frame)
+        /// UINT8 [H, W, channels] from `offset` in the frame.
+        case bytes(Frame, offset: Int, height: Int, width: Int, channels: Int)
+        /// Floats [3, H, W] from `offset` in the frame.
+        case floats(Frame, Datatype, offset: Int, height: Int, width: Int)
+    }
+
+    /// One image, ready for a tower's preprocessing.
+    enum Image: Sendable {
+        case decoded(DecodedImage)
+        /// [3, H, W], nominally 0…1, all finite.
+        case floats([Float], height: Int, width: Int)
+    }
+
+    private let sources: [Source]
+    var count: Int { sources.count }
+
+    /// Lays out the items; nothing is decoded yet.
+    ///
+    /// - Throws: `bad_tensor` naming the input whose datatype or shape is no image's, `too_large`
+    ///   for too many images, `bad_request` for none.
+    init(_ inputs: [Input], limit: Int) throws(WireFault) {
+        var sources: [Source] = []
+        for (index, input) in inputs.enumerated() {
+            let header = input.header
+            let shape = header.shape
+            switch header.datatype {
+            case .bytes:
+                sources.append(.file(input.frame))
+            case .uint8:
+                guard shape.count == 4, shape[3] == 3 || shape[3] == 4 else {
+                    throw RequestImages.fault(header, index, "[N, H, W, 3] or [N, H, W, 4]")
+                }
+                let stride = shape[1] * shape[2] * shape[3]
+                for item in 0..<shape[0] {
+                    sources.append(
+                        .bytes(
+                            input.frame, offset: item * stride, height: shape[1],
+                            width: shape[2], channels: shape[3]))
+                }
+            case .fp32, .fp16, .bf16:
+                guard shape.count == 4, shape[1] == 3 else {
+                    throw RequestImages.fault(header, index, "[N, 3, H, W]")
+                }
+                let stride = 3 * shape[2] * shape[3] * (header.datatype.size ?? 0)
+                for item in 0..<shape[0] {
+                    sources.append(
+                        .floats(
+                            input.frame, header.datatype, offset: item * stride,
+                            height: shape[2], width: shape[3]))
+                }
+            case .int32, .int64:
+                throw WireFault(
+                    code: .badTensor,
+                    message: "\"\(header.name)\": expected an image datatype (BYTES, UINT8, FP32, "
+                        + "FP16, BF16), found \(header.datatype.rawValue)",
+                    field: "inputs[\(index)].datatype")
+            }
+            if sources.count > limit {
+                throw WireFault(
+                    code: .tooLarge, message: "expected at most \(limit) images, found more",
+                    field: "inputs")
+            }
+        }
+        if sources.isEmpty {
+            throw WireFault(
+                code: .badRequest, message: "expected at least one image, found none",
+                field: "inputs")
+        }
+        self.sources = sources
+    }
+
+    private static func fault(_ header: TensorHeader, _ index: Int, _ expected: String) -> WireFault
+    {
+        WireFault(
+            code: .badTensor,
+            message: "\"\(header.name)\": expected \(header.datatype.rawValue) images of shape "
+                + "\(expected), found \(header.shape)",
+            field: "inputs[\(index)].shape")
+    }
+
+    /// Decodes one image.
+    ///
+    /// - Throws: `bad_image` or `too_large` for this item alone.
+    func load(_ index: Int) throws(WireFault) -> Image {
+        do throws(EncoderError) {
+            switch sources[index] {
+            case .file(let frame):
+                return .decoded(try frame.decodingBytes { bytes throws(EncoderError) in
+                    try PNGDecoder.decode(bytes, limits: ImageLimits())
+                })
+            case .bytes(let frame, let offset, let height, let width, let channels):
+                let bytes = frame.bytes(offset..<offset + height * width * channels)
+                return .decoded(
+                    channels == 3
+                        ? try DecodedImage(rgb: bytes, height: height, width: width)
+                        : try DecodedImage(rgba: bytes, height: height, width: width))
+            case .floats(let frame, let datatype, let offset, let height, let width):
+                let bytes = frame.bytes(
+                    offset..<offset + 3 * height * width * (datatype.size ?? 0))
+                let floats: [Float] =
+                    switch datatype {
+                    case .fp16: try PixelConversions.widenFP16(bytes, height: height, width: width)
+                    case .bf16: try PixelConversions.widenBF16(bytes, height: height, width: width)
+                    default: try PixelConversions.readFP32(bytes, height: height, width: width)
+                    }
+                return .floats(floats, height: height, width: width)
+            }
+        } catch {
+            throw WireFault(error)
+        }
+    }
+
+    /// One image as floats [3, H, W] in 0…1, for gradients.
+    func loadFloats(
+        _ index: Int, for model: CLIPModel
+    ) throws(WireFault) -> (pixels: [Float], height: Int, width: Int) {
+        switch try load(index) {
+        case .floats(let pixels, let height, let width):
+            return (pixels, height, width)
+        case .decoded(let image):
+            do throws(EncoderError) {
+                return (
+                    try PixelConversions.floats(image), image.height, image.width
+                )
+            } catch {
+                throw WireFault(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Encoders
+import IPC
+
+/// Encodes texts, one item each.
+struct TextStage: Sendable {
+    struct Encoded: Sendable {
+        /// [D], not normalised.
+        let embedding: [Float]
+        let droppedTokens: Int
+        let droppedText: String
+    }
+
+    let texts: [String]
+    let tower: TextTower
+    private let tokenizer: BytePairTokenizer
+    private let overflow: Overflow
+    private let limits: OperationLimits
+    /// The parameter that the texts came from; faults name it with the text's index.
+    private let field: String
+    /// How many texts one entry of that parameter makes (templates of a label).
+    private let textsPerEntry: Int
+    private let slots: Slots<Result<Encoded, WireFault>>
+
+    /// - Throws: `bad_request` when the model has no text tower.
+    init(
+        texts: [String], field: String, overflow: Overflow, context: OperationContext,
+        textsPerEntry: Int = 1
+    ) throws(WireFault) {
+        let (tower, tokenizer) = try TextStage.textSide(of: context.model)
+        self.texts = texts
+        self.tower = tower
+        self.tokenizer = tokenizer
+        self.overflow = overflow
+        self.limits = context.limits
+        self.field = field
+        self.textsPerEntry = textsPerEntry
+        slots = Slots(count: texts.count)
+    }
+
+    static func textSide(
+        of model: LoadedModel
+    ) throws(WireFault) -> (TextTower, BytePairTokenizer) {
+        guard let tower = model.model.text, let tokenizer = model.model.tokenizer else {
+            throw WireFault(
+                code: .badRequest,
+                message: "expected a model with a text tower, found \"\(model.name)\" without one",
+                field: "model")
+        }
+        return (tower, tokenizer)
+    }
+
+    var stage: WorkPlan.Stage {
+        WorkPlan.Stage(itemCount: texts.count) { item, worker in
+            do throws(WireFault) {
+                let tokenized = try TextStage.tokenize(
+                    texts[item], tokenizer, tower, overflow, limits, field: fieldName(item))
+                slots[item] = .success(
+                    Encoded(
+                        embedding: tower.embed(
+                            tokens: tokenized.tokens, workspace: worker.workspace(for: tower)),
+                        droppedTokens: tokenized.droppedTokens,
+                        droppedText: tokenized.droppedText))
+            } catch {
+                slots[item] = .failure(error)
+            }
+        }
+    }
+
+    private func fieldName(_ item: Int) -> String {
+        field == "prompt" ? "params.prompt" : "params.\(field)[\(item / textsPerEntry)]"
+    }
+
+    static func tokenize(
+        _ text: String, _ tokenizer: BytePairTokenizer, _ tower: TextTower, _ overflow: Overflow,
+        _ limits: OperationLimits, field: String
+    ) throws(WireFault) -> TokenizedText {
+        if text.utf8.count > limits.textBytes {
+            throw WireFault(
+                code: .tooLarge,
+                message: "expected at most \(limits.textBytes) bytes of text, "
+                    + "found \(text.utf8.count)",
+                field: field)
+        }
+        do throws(EncoderError) {
+            return try tokenizer.tokenize(
+                text, contextLength: tower.configuration.contextLength, overflow: overflow)
+        } catch {
+            throw WireFault(error, field: field)
+        }
+    }
+
+    /// Every text's result, in order; after the stage has run.
+    var results: [Result<Encoded, WireFault>] {
+        slots.all.map { slot in
+            slot ?? .failure(WireFault(code: .internal, message: "a text was not encoded"))
+        }
+    }
+
+    /// All embeddings [P][D].
+    ///
+    /// - Throws: the fault of the first text that could not be encoded.
+    func embeddings() throws(WireFault) -> [[Float]] {
+        var embeddings: [[Float]] = []
+        for result in results { embeddings.append(try result.get().embedding) }
+        return embeddings
+    }
+
+    /// A warning for each text that was cut.
+    var truncationWarnings: [String] {
+        results.enumerated().compactMap { index, result in
+            guard case .success(let encoded) = result, encoded.droppedTokens > 0 else { return nil }
+            return "\(fieldName(index)): \(encoded.droppedTokens) tokens dropped: "
+                + "\"\(encoded.droppedText)\""
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import IPC
+
+/// One admitted request on its way through the compute threads.
+final class Job: @unchecked Sendable {
+    // Invariant: the `var`s are touched only while the scheduler's lock is held.
+
+    enum Phase {
+        /// Nobody has looked at it yet.
+        case queued
+        /// A thread is checking parameters and making the plan.
+        case planning
+        /// Items of `stage` from `next` on are free to take; `outstanding` are being run.
+        case running(plan: WorkPlan, stage: Int, next: Int, outstanding: Int)
+        /// The last step is running, or the reply is on its way.
+        case finished
+    }
+
+    /// How long a request waited and how long it was worked on, in nanoseconds.
+    struct Timing: Sendable {
+        let queued: UInt64
+        let computed: UInt64
+    }
+
+    typealias Completion = @Sendable (Result<Outcome, WireFault>, Timing) -> Void
+
+    let priority: Int
+    /// When the request came, in monotonic nanoseconds.
+    let arrival: UInt64
+    /// When an answer is no longer wanted, in monotonic nanoseconds.
+    let deadline: UInt64?
+    /// Memory that the request's frames hold.
+    let bytes: Int
+    /// Whether it is let in when the limits are reached (the canary).
+    let isExemptFromLimits: Bool
+    /// Parses parameters and inputs; runs on a compute thread.
+    let plan: @Sendable () throws(WireFault) -> WorkPlan
+    /// Called exactly once, on a compute thread or on the thread that expires deadlines.
+    let completion: Completion
+
+    var phase = Phase.queued
+    var started: UInt64?
+    /// Set when the rest of the job is not worth doing; the reply then carries this fault.
+    var fault: WireFault?
+    var sequence: UInt64 = 0
+
+    init(
+        priority: Int, arrival: UInt64, deadline: UInt64?, bytes: Int,
+        isExemptFromLimits: Bool = false,
+        plan: @escaping @Sendable () throws(WireFault) -> WorkPlan,
+        completion: @escaping Completion
+    ) {
+        self.priority = priority
+        self.arrival = arrival
+        self.deadline = deadline
+        self.bytes = bytes
+        self.isExemptFromLimits = isExemptFromLimits
+        self.plan = plan
+        self.completion = completion
+    }
+}

@@ -1,0 +1,278 @@
+import IPC
+
+/// Admits requests, spreads their items over the compute threads, and completes each exactly once.
+///
+/// The most urgent job (highest priority, then oldest) is served first; when its items are all
+/// taken, idle threads go on to the next job.
+final class Scheduler: Sendable {
+    struct Limits: Sendable {
+        /// Admitted and unanswered requests.
+        var requests = 256
+        /// Bytes that their frames hold together.
+        var bytes = 1 << 30
+    }
+
+    struct Statistics: Sendable {
+        var waiting = 0
+        var running = 0
+        var bytes = 0
+        var completed = 0
+        var failed = 0
+        var refused = 0
+    }
+
+    private struct State {
+        /// Unfinished jobs, most urgent first.
+        var jobs: [Job] = []
+        var bytes = 0
+        var sequence: UInt64 = 0
+        var isStopping = false
+        var completed = 0
+        var failed = 0
+        var refused = 0
+        /// A running mean of the time that one job keeps the threads busy, in nanoseconds.
+        var meanDuration = 50e6
+    }
+
+    private enum Task {
+        case plan(Job)
+        case item(Job, WorkPlan.Stage, Int)
+        case expire(Job)
+        case stop
+    }
+
+    let threadCount: Int
+    let limits: Limits
+    private let state = Monitor(State())
+    private let threads: [SystemThread]
+
+    /// Starts `threadCount` compute threads.
+    init(threadCount: Int, limits: Limits) {
+        self.threadCount = threadCount
+        self.limits = limits
+        let state = self.state
+        threads = (0..<threadCount).map { index in
+            SystemThread(name: "compute-\(index)") {
+                Scheduler.work(state, worker: Worker(index: index))
+            }
+        }
+    }
+
+    /// Queues a job, or says why it cannot be.
+    ///
+    /// - Throws: `overloaded` with a retry hint when a limit is reached, `shutting_down` after
+    ///   `stop()`. The job's completion is then never called.
+    func submit(_ job: Job) throws(WireFault) {
+        let limits = self.limits
+        let threadCount = self.threadCount
+        let refusal: WireFault? = state.update { state in
+            if state.isStopping {
+                return WireFault(code: .shuttingDown, message: "the daemon is shutting down")
+            }
+            let isFull = state.jobs.count >= limits.requests
+            // A single large request is let in when nothing else is there, or it never could be.
+            let isHeavy = !state.jobs.isEmpty && state.bytes + job.bytes > limits.bytes
+            if isFull || isHeavy, !job.isExemptFromLimits {
+                state.refused += 1
+                let wait = state.meanDuration * Double(state.jobs.count) / Double(threadCount)
+                return WireFault(
+                    code: .overloaded,
+                    message: isFull
+                        ? "\(state.jobs.count) requests are waiting; the limit is \(limits.requests)"
+                        : "\(state.bytes) bytes are waiting; the limit is \(limits.bytes)",
+                    retryAfterMilliseconds: min(max(Int(wait / 1e6), 10), 60_000))
+            }
+            state.sequence += 1
+            job.sequence = state.sequence
+            state.bytes += job.bytes
+            let position =
+                state.jobs.firstIndex { $0.priority < job.priority } ?? state.jobs.endIndex
+            state.jobs.insert(job, at: position)
+            return nil
+        }
+        if let refusal { throw refusal }
+    }
+
+    /// Answers jobs whose deadline has passed while they waited for a thread.
+    func expireDeadlines(now: UInt64) {
+        let expired: [Job] = state.update { state in
+            var expired: [Job] = []
+            for job in state.jobs {
+                guard let deadline = job.deadline, now >= deadline else { continue }
+                switch job.phase {
+                case .queued:
+                    job.phase = .finished
+                    expired.append(job)
+                case .running(let plan, let stage, _, let outstanding):
+                    // Items in flight run to their end; no further one is started.
+                    job.fault = Scheduler.deadlineFault
+                    if outstanding == 0 {
+                        job.phase = .finished
+                        expired.append(job)
+                    } else {
+                        job.phase = .running(
+                            plan: plan, stage: stage, next: plan.stages[stage].itemCount,
+                            outstanding: outstanding)
+                    }
+                case .planning, .finished: break
+                }
+            }
+            return expired
+        }
+        for job in expired {
+            Scheduler.complete(job, .failure(Scheduler.deadlineFault), state)
+        }
+    }
+
+    /// Refuses new jobs; those admitted are finished.
+    func beginDraining() {
+        state.update { $0.isStopping = true }
+    }
+
+    /// Finishes every admitted job and ends the threads. To be called at most once.
+    func stop() {
+        beginDraining()
+        for thread in threads { thread.join() }
+    }
+
+    var statistics: Statistics {
+        state.read { state in
+            var statistics = Statistics(
+                bytes: state.bytes, completed: state.completed, failed: state.failed,
+                refused: state.refused)
+            for job in state.jobs {
+                if case .queued = job.phase {
+                    statistics.waiting += 1
+                } else {
+                    statistics.running += 1
+                }
+            }
+            return statistics
+        }
+    }
+
+    private static let deadlineFault = WireFault(
+        code: .deadlineExceeded, message: "the deadline passed before the work was done",
+        field: "deadline_ms")
+
+    // MARK: Compute threads
+
+    private static func work(_ state: Monitor<State>, worker: Worker) {
+        while true {
+            switch state.wait({ nextTask(&$0, now: monotonicNow()) }) {
+            case .stop:
+                return
+            case .expire(let job):
+                complete(job, .failure(deadlineFault), state)
+            case .plan(let job):
+                do throws(WireFault) {
+                    let plan = try job.plan()
+                    start(job, plan, state)
+                } catch {
+                    complete(job, .failure(error), state)
+                }
+            case .item(let job, let stage, let item):
+                stage.run(item, worker)
+                finishItem(of: job, state)
+            }
+        }
+    }
+
+    /// Takes the most urgent piece of work; `nil` when there is none.
+    private static func nextTask(_ state: inout State, now: UInt64) -> Task? {
+        for job in state.jobs {
+            switch job.phase {
+            case .queued:
+                if let deadline = job.deadline, now >= deadline {
+                    job.phase = .finished
+                    return .expire(job)
+                }
+                job.phase = .planning
+                job.started = now
+                return .plan(job)
+            case .running(let plan, let stage, let next, let outstanding):
+                guard next < plan.stages[stage].itemCount else { continue }
+                job.phase = .running(
+                    plan: plan, stage: stage, next: next + 1, outstanding: outstanding + 1)
+                return .item(job, plan.stages[stage], next)
+            case .planning, .finished:
+                continue
+            }
+        }
+        return state.isStopping && state.jobs.isEmpty ? .stop : nil
+    }
+
+    /// Puts a planned job's first stage up for work.
+    private static func start(_ job: Job, _ plan: WorkPlan, _ state: Monitor<State>) {
+        advance(job, plan, to: 0, state)
+    }
+
+    /// Moves a job to the first non-empty stage from `stage` on, or finishes it.
+    private static func advance(
+        _ job: Job, _ plan: WorkPlan, to stage: Int, _ state: Monitor<State>
+    ) {
+        var stage = stage
+        while stage < plan.stages.count, plan.stages[stage].itemCount == 0 { stage += 1 }
+        if stage < plan.stages.count {
+            let next = stage
+            state.update { _ in
+                job.phase = .running(plan: plan, stage: next, next: 0, outstanding: 0)
+            }
+            return
+        }
+        do throws(WireFault) {
+            complete(job, .success(try plan.finish()), state)
+        } catch {
+            complete(job, .failure(error), state)
+        }
+    }
+
+    private static func finishItem(of job: Job, _ state: Monitor<State>) {
+        enum Next {
+            case wait
+            case stage(WorkPlan, Int)
+            case fail(WireFault)
+        }
+        let now = monotonicNow()
+        let next: Next = state.update { _ in
+            guard case .running(let plan, let stage, var next, var outstanding) = job.phase else {
+                return .wait
+            }
+            outstanding -= 1
+            if let deadline = job.deadline, now >= deadline, job.fault == nil {
+                job.fault = deadlineFault
+            }
+            if job.fault != nil { next = plan.stages[stage].itemCount }
+            job.phase = .running(plan: plan, stage: stage, next: next, outstanding: outstanding)
+            guard outstanding == 0, next == plan.stages[stage].itemCount else { return .wait }
+            // Nobody else can take from this job now: this thread alone moves it on.
+            job.phase = .planning
+            return job.fault.map { .fail($0) } ?? .stage(plan, stage + 1)
+        }
+        switch next {
+        case .wait: break
+        case .stage(let plan, let stage): advance(job, plan, to: stage, state)
+        case .fail(let fault): complete(job, .failure(fault), state)
+        }
+    }
+
+    /// Answers a job, then forgets it, so that a draining daemon never ends before its replies.
+    private static func complete(
+        _ job: Job, _ result: Result<Outcome, WireFault>, _ state: Monitor<State>
+    ) {
+        let now = monotonicNow()
+        let started = job.started ?? now
+        job.completion(
+            result, Job.Timing(queued: started &- min(started, job.arrival), computed: now - started))
+        state.update { state in
+            job.phase = .finished
+            state.bytes -= job.bytes
+            state.jobs.removeAll { $0 === job }
+            switch result {
+            case .success: state.completed += 1
+            case .failure: state.failed += 1
+            }
+            state.meanDuration += 0.1 * (Double(now - started) - state.meanDuration)
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import Encoders
+
+/// One compute thread's own memory: a workspace a tower, kept from request to request.
+final class Worker {
+    let index: Int
+    private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
+    private var text: [ObjectIdentifier: TextWorkspace] = [:]
+    private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
+
+    private struct ResizeKey: Hashable {
+        let model: ObjectIdentifier
+        let height: Int
+        let width: Int
+    }
+
+    /// A sampler sends one size again and again; a few more are kept for mixed clients.
+    private static let keptSizes = 8
+
+    init(index: Int) { self.index = index }
+
+    func workspace(for tower: VisionTower) -> VisionWorkspace {
+        let key = ObjectIdentifier(tower)
+        if let workspace = vision[key] { return workspace }
+        let workspace = tower.makeWorkspace()
+        vision[key] = workspace
+        return workspace
+    }
+
+    func workspace(for tower: TextTower) -> TextWorkspace {
+        let key = ObjectIdentifier(tower)
+        if let workspace = text[key] { return workspace }
+        let workspace = tower.makeWorkspace()
+        text[key] = workspace
+        return workspace
+    }
+
+    /// The differentiable map from an H × W image to the tower's input.
+    func preprocessing(
+        for model: CLIPModel, height: Int, width: Int
+    ) throws(EncoderError) -> DifferentiablePreprocessing {
+        let key = ResizeKey(model: ObjectIdentifier(model), height: height, width: width)
+        if let map = resizing[key] { return map }
+        let map = try DifferentiablePreprocessing(
+            model.preprocessing, height: height, width: width)
+        if resizing.count >= Worker.keptSizes { resizing.removeAll() }
+        resizing[key] = map
+        return map
+    }
+}

@@ -1,0 +1,119 @@
+import Encoders
+import IPC
+import JSON
+import Synchronization
+
+/// Proof of readiness: a picture and a prompt of our own that go the whole way (decode, forward,
+/// backward) through the same scheduler as everybody's requests.
+///
+/// A daemon whose threads are stuck, or whose results have changed, is not ready, whatever else
+/// still answers.
+final class Canary: Sendable {
+    struct State: Sendable {
+        let isReady: Bool
+        /// Since the last success, in nanoseconds; `nil` before the first.
+        let age: UInt64?
+        /// What went wrong last, if the last run failed.
+        let fault: String?
+    }
+
+    private struct Record {
+        var lastSuccess: UInt64?
+        var fault: String?
+        /// The first run's losses by model name; later runs must repeat them bit for bit.
+        var reference: [String: [UInt8]] = [:]
+    }
+
+    /// How often it runs.
+    static let interval: UInt64 = 30_000_000_000
+    /// A success older than this no longer counts.
+    static let longestAge: UInt64 = 120_000_000_000
+    /// The address that its requests carry; no socket can have it.
+    static let address = ClientAddress(socket: -1, identity: Array("canary".utf8))
+
+    private let record = Mutex(Record())
+
+    func state(now: UInt64) -> State {
+        record.withLock { record in
+            let age = record.lastSuccess.map { now &- $0 }
+            return State(
+                isReady: record.fault == nil && (age ?? .max) <= Canary.longestAge, age: age,
+                fault: record.fault)
+        }
+    }
+
+    /// Runs once on every model that has both towers, and waits for the result.
+    func run(on engine: Engine) {
+        var fault: String?
+        for model in engine.registry.models where fault == nil {
+            fault = check(model, on: engine)
+        }
+        record.withLock { record in
+            record.fault = fault
+            if fault == nil { record.lastSuccess = monotonicNow() }
+        }
+    }
+
+    /// What is wrong with a model, or `nil`.
+    private func check(_ model: LoadedModel, on engine: Engine) -> String? {
+        var params = JSONObject()
+        var inputs: [Input] = []
+        let op: String
+        if model.model.vision != nil {
+            inputs = [
+                Input(
+                    header: TensorHeader(
+                        name: "image", datatype: .bytes, shape: [], contentType: "image/png"),
+                    frame: Frame(Canary.picture))
+            ]
+        }
+        if model.model.text != nil, model.model.vision != nil {
+            op = "gradient"
+            params["prompts"] = ["a red circle"]
+        } else if model.model.vision != nil {
+            op = "embed_image"
+        } else {
+            op = "embed_text"
+            params["texts"] = ["a red circle"]
+        }
+        let request = Request(
+            client: Canary.address, id: "canary", op: op, model: model.name,
+            deadlineMilliseconds: nil, priority: Int.max, params: params, inputs: inputs,
+            warnings: [], receivedAt: monotonicNow(), isControl: true)
+        let answer = Monitor<Reply?>(nil)
+        engine.handle(request) { reply in answer.update { $0 = reply } }
+        let reply = answer.wait { $0 }
+        if let error = reply.error { return "\(model.name): \(error.message)" }
+        if let item = reply.items.first { return "\(model.name): \(item.error.message)" }
+        var bytes: [UInt8] = []
+        for output in reply.outputs {
+            let content = output.frame.bytes(0..<output.frame.count)
+            let floats = content.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+            if !floats.allSatisfy({ $0.isFinite }) {
+                return "\(model.name): \"\(output.header.name)\" is not finite"
+            }
+            bytes += content
+        }
+        let expected = record.withLock { record in
+            record.reference[model.name] ?? {
+                record.reference[model.name] = bytes
+                return bytes
+            }()
+        }
+        return bytes == expected ? nil : "\(model.name): the result changed since the first run"
+    }
+
+    /// A red disc on blue, 48 × 48.
+    private static let picture: [UInt8] = {
+        let side = 48
+        var pixels: [UInt8] = []
+        for y in 0..<side {
+            for x in 0..<side {
+                let dx = 2 * x - side + 1
+                let dy = 2 * y - side + 1
+                pixels += dx * dx + dy * dy < 30 * 30 ? [220, 30, 40] : [30, 60, 200]
+            }
+        }
+        return PNGEncoder.encode(rgb: pixels, height: side, width: side)
+    }()
+}

@@ -1,0 +1,122 @@
+import Encoders
+import IPC
+import JSON
+
+/// Everything between a request and its reply, without sockets: the daemon and the command line's
+/// in-process mode both work through it.
+final class Engine: Sendable {
+    let registry: ModelRegistry
+    let scheduler: Scheduler
+    let handles: PromptHandles
+    let limits: OperationLimits
+    let started: UInt64
+    let canary: Canary
+    /// What `hello` reports of the wire's own limits, and `status` of its counters.
+    let transport: TransportFacts
+
+    /// What only the transport knows; the in-process mode has none.
+    struct TransportFacts: Sendable {
+        var limits: @Sendable () -> JSONObject = { JSONObject() }
+        var counters: @Sendable () -> JSONObject = { JSONObject() }
+    }
+
+    init(
+        registry: ModelRegistry, threadCount: Int,
+        schedulerLimits: Scheduler.Limits = Scheduler.Limits(),
+        limits: OperationLimits = OperationLimits(), handles: PromptHandles = PromptHandles(),
+        transport: TransportFacts = TransportFacts()
+    ) {
+        self.registry = registry
+        self.limits = limits
+        self.handles = handles
+        self.transport = transport
+        scheduler = Scheduler(threadCount: threadCount, limits: schedulerLimits)
+        started = monotonicNow()
+        canary = Canary()
+    }
+
+    /// Answers a request exactly once, at once or from a compute thread.
+    ///
+    /// Never blocks: it may be called on the thread that owns the sockets.
+    func handle(_ request: Request, reply: @escaping @Sendable (Reply) -> Void) {
+        do throws(WireFault) {
+            if let outcome = try immediateOutcome(request) {
+                reply(Reply(request, outcome, timing: nil))
+                return
+            }
+            guard let operation = OperationTable.byName[request.op] else {
+                throw WireFault(
+                    code: .unknownOp,
+                    message: "expected one of \(Engine.operationNames.joined(separator: ", ")), "
+                        + "found \"\(request.op.prefix(100))\"",
+                    field: "op")
+            }
+            let model = try registry.resolve(request.model)
+            try scheduler.submit(job(request, operation, model, reply))
+        } catch {
+            reply(Reply(request, fault: error, timing: nil))
+        }
+    }
+
+    private func job(
+        _ request: Request, _ operation: any Operation.Type, _ model: LoadedModel,
+        _ reply: @escaping @Sendable (Reply) -> Void
+    ) -> Job {
+        let handles = self.handles
+        let limits = self.limits
+        return Job(
+            priority: request.priority, arrival: request.receivedAt,
+            deadline: request.deadlineMilliseconds.map {
+                request.receivedAt &+ UInt64($0) &* 1_000_000
+            },
+            bytes: request.inputs.reduce(0) { $0 + $1.frame.count },
+            isExemptFromLimits: request.client == Canary.address,
+            plan: { () throws(WireFault) in
+                var context = OperationContext(
+                    model: model, inputs: request.inputs, handles: handles, limits: limits,
+                    params: ParameterReader(request.params))
+                return try operation.plan(&context)
+            },
+            completion: { result, timing in
+                switch result {
+                case .success(let outcome): reply(Reply(request, outcome, timing: timing))
+                case .failure(let fault): reply(Reply(request, fault: fault, timing: timing))
+                }
+            })
+    }
+
+    /// Finishes what was admitted and ends the compute threads.
+    func stop() {
+        scheduler.stop()
+    }
+
+    static let operationNames =
+        (OperationTable.all.map { $0.name } + ImmediateOperation.allCases.map(\.rawValue)).sorted()
+}
+
+extension Reply {
+    /// The reply to a request that succeeded, wholly or for some items.
+    init(_ request: Request, _ outcome: Outcome, timing: Job.Timing?) {
+        self.init(
+            id: request.id, op: request.op, status: .ok, model: outcome.model?.name,
+            fingerprint: outcome.model?.model.fingerprint, result: outcome.result,
+            outputs: outcome.outputs, items: outcome.items, error: nil,
+            timing: timing.map(ReplyTiming.init), warnings: request.warnings + outcome.warnings)
+    }
+
+    /// The reply to a request that failed as a whole.
+    init(_ request: Request, fault: WireFault, timing: Job.Timing?) {
+        self.init(
+            id: request.id, op: request.op, status: .error, model: nil, fingerprint: nil,
+            result: JSONObject(), outputs: [], items: [], error: fault,
+            timing: timing.map(ReplyTiming.init), warnings: request.warnings)
+    }
+}
+
+extension ReplyTiming {
+    init(_ timing: Job.Timing) {
+        self.init(
+            queueMilliseconds: Double(timing.queued) / 1e6,
+            computeMilliseconds: Double(timing.computed) / 1e6)
+    }
+}

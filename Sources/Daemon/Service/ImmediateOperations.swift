@@ -1,0 +1,96 @@
+import Glibc
+import IPC
+import JSON
+
+/// Operations that only look at the daemon's state: answered at once, whatever is queued.
+enum ImmediateOperation: String, CaseIterable {
+    case hello, ping, models, health, status, release
+}
+
+extension Engine {
+    /// The answer to an operation that needs no compute; `nil` for all others.
+    func immediateOutcome(_ request: Request) throws(WireFault) -> Outcome? {
+        guard let operation = ImmediateOperation(rawValue: request.op) else { return nil }
+        var params = ParameterReader(request.params)
+        var outcome = Outcome()
+        switch operation {
+        case .ping: break
+        case .hello: outcome.result = helloResult
+        case .models:
+            outcome.result["models"] = .array(registry.models.map(\.description))
+            outcome.result["default_model"] = .string(registry.defaultModel.name)
+        case .health: outcome.result = healthResult
+        case .status: outcome.result = statusResult
+        case .release:
+            let handle = try params.requiredString("handle")
+            guard handles.remove(handle) else {
+                throw .parameter(
+                    "handle", expected: "a handle from prepare that was not released",
+                    actual: "\"\(handle.prefix(64))\"")
+            }
+        }
+        outcome.warnings = params.unknownParameterWarnings
+        return outcome
+    }
+
+    private var helloResult: JSONObject {
+        var limits = self.limits.description
+        limits["requests"] = .integer(scheduler.limits.requests)
+        limits["queued_bytes"] = .integer(scheduler.limits.bytes)
+        limits["handles"] = .integer(handles.limit)
+        for (key, value) in transport.limits().members { limits[key] = value }
+        return [
+            "name": "guidanced", "version": .string(Version.current), "protocol": "GD01",
+            "protocols": ["GD01"],
+            "operations": .array(Engine.operationNames.map { .string($0) }),
+            "extensions": [], "limits": .object(limits),
+            "models": .array(registry.models.map { .string($0.name) }),
+            "default_model": .string(registry.defaultModel.name),
+        ]
+    }
+
+    private var healthResult: JSONObject {
+        let canary = self.canary.state(now: monotonicNow())
+        return [
+            "live": true, "ready": .bool(canary.isReady),
+            "canary_age_ms": canary.age.map { .integer(Int($0 / 1_000_000)) } ?? .null,
+            "canary_error": canary.fault.map { .string($0) } ?? .null,
+        ]
+    }
+
+    private var statusResult: JSONObject {
+        let statistics = scheduler.statistics
+        let transportCounters: JSONObject = transport.counters()
+        return [
+            "version": .string(Version.current), "pid": .integer(Int(getpid())),
+            "uptime_s": .number(Double(monotonicNow() - started) / 1e9),
+            "threads": .integer(scheduler.threadCount),
+            "queue": [
+                "waiting": .integer(statistics.waiting), "running": .integer(statistics.running),
+                "bytes": .integer(statistics.bytes),
+                "limit": .integer(scheduler.limits.requests),
+                "limit_bytes": .integer(scheduler.limits.bytes),
+            ],
+            "requests": [
+                "completed": .integer(statistics.completed),
+                "failed": .integer(statistics.failed), "refused": .integer(statistics.refused),
+            ],
+            "handles": .integer(handles.count),
+            "resident_bytes": .integer(residentBytes()),
+            "models": .array(registry.models.map { .string($0.name) }),
+            "transport": .object(transportCounters),
+        ]
+    }
+}
+
+/// The memory that this process holds, in bytes; 0 where the kernel does not tell.
+private func residentBytes() -> Int {
+    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
+    let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let fields = text.split(separator: " ")
+    guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
+    return pages * sysconf(Int32(_SC_PAGESIZE))
+}
