@@ -1,0 +1,110 @@
+import Encoders
+import Glibc
+import IPC
+import JSON
+import Logging
+import Synchronization
+
+/// The running daemon: models, compute threads, sockets, signals.
+final class Service: Sendable {
+    private let engine: Engine
+    private let server: Server
+    private let log: Logger
+
+    /// Loads the models and binds the endpoints; the sockets are served from `run()` on.
+    ///
+    /// - Throws: `EncoderError` for a model that cannot be loaded, `TransportError` for an endpoint
+    ///   that cannot be bound.
+    init(_ configuration: ServeConfiguration, log: Logger) throws {
+        self.log = log
+        let start = monotonicNow()
+        let registry = try ModelRegistry(
+            sources: configuration.models, defaultName: configuration.defaultModel)
+        for model in registry.models {
+            log.info("model \(model.name): \(model.model.summary)")
+        }
+        // The handler needs the engine and the engine's facts need the server: the box closes
+        // the circle before the first request can come.
+        let box = EngineBox()
+        let replies = ReplyRoute()
+        let server = try Server(
+            configuration: ServerConfiguration(
+                endpoints: configuration.endpoints,
+                controlEndpoints: configuration.controlEndpoints),
+            handler: { request in
+                box.engine?.handle(request) { reply in replies.send(reply, to: request.client) }
+            },
+            log: { message in log.warning("\(message)") })
+        replies.server = server
+        engine = Engine(
+            registry: registry, threadCount: configuration.threads,
+            schedulerLimits: configuration.limits,
+            transport: Engine.TransportFacts(
+                limits: { [weak server] in server?.limitsDescription ?? JSONObject() },
+                counters: { [weak server] in server?.countersDescription ?? JSONObject() }))
+        box.engine = engine
+        self.server = server
+        log.info("loaded in \((monotonicNow() - start) / 1_000_000) ms")
+    }
+
+    /// Serves until a signal ends it: SIGTERM or SIGINT finish accepted work first, a second
+    /// SIGINT ends the process at once with status 130.
+    func run() {
+        let server = self.server
+        let engine = self.engine
+        let log = self.log
+        let sockets = SystemThread(name: "sockets") { server.run() }
+        for endpoint in server.boundEndpoints { log.info("listening on \(endpoint)") }
+
+        let isEnding = Monitor(false)
+        let housekeeping = SystemThread(name: "housekeeping") {
+            var nextCanary: UInt64 = 0
+            while true {
+                let now = monotonicNow()
+                engine.scheduler.expireDeadlines(now: now)
+                if now >= nextCanary {
+                    let wasReady = engine.canary.state(now: now).isReady
+                    engine.canary.run(on: engine)
+                    let state = engine.canary.state(now: monotonicNow())
+                    if state.isReady, !wasReady { log.info("ready") }
+                    if let fault = state.fault { log.error("not ready: \(fault)") }
+                    nextCanary = monotonicNow() + Canary.interval
+                }
+                let end = isEnding.wait(until: monotonicNow() + 50_000_000) { $0 ? true : nil }
+                if end == true { return }
+            }
+        }
+        _ = SystemThread(name: "signals") {
+            let first = Signals.next()
+            log.info("signal \(first): finishing accepted work")
+            server.stop(drain: true)
+            while Signals.next() != SIGINT {}
+            log.warning("second SIGINT: stopping at once")
+            _exit(130)
+        }
+        sockets.join()
+        isEnding.update { $0 = true }
+        housekeeping.join()
+        engine.stop()
+        log.info("stopped")
+    }
+}
+
+/// Holds the engine once it exists.
+private final class EngineBox: Sendable {
+    private let storage = Mutex<Engine?>(nil)
+    var engine: Engine? {
+        get { storage.withLock { $0 } }
+        set { storage.withLock { $0 = newValue } }
+    }
+}
+
+/// Hands replies to the server once it exists, without keeping it alive.
+private final class ReplyRoute: @unchecked Sendable {
+    // Invariant: `server` is set before the server runs, so before any request can be answered.
+    weak var server: Server?
+
+    func send(_ reply: Reply, to client: ClientAddress) {
+        server?.reply(reply, to: client)
+    }
+}
