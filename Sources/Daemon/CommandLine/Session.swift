@@ -18,7 +18,7 @@ final class LocalSession: Session {
 
     func call(op: String, model: String?, params: JSONObject, inputs: [Input]) throws -> Reply {
         let request = Request(
-            client: ClientAddress(socket: -1, identity: []), id: "local", op: op, model: model,
+            client: ClientAddress(socket: -1, routingID: []), id: "local", op: op, model: model,
             deadlineMilliseconds: nil, priority: 0, params: params, inputs: inputs, warnings: [],
             receivedAt: monotonicNow(), isControl: false)
         let answer = Monitor<Reply?>(nil)

@@ -59,8 +59,8 @@ struct ModelRegistry: Sendable {
         if let model = models.first(where: { $0.name == name }) { return model }
         if name == "default" { return defaultModel }
         throw WireFault(
-            code: .unknownModel,
-            message: "expected one of \(models.map(\.name).joined(separator: ", ")), "
+            .unknownModel,
+            "expected one of \(models.map(\.name).joined(separator: ", ")), "
                 + "found \"\(name.prefix(100))\"",
             field: "model")
     }

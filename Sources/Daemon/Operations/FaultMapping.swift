@@ -14,14 +14,14 @@ extension WireFault {
             case .unsupported, .configuration: .badRequest
             case .file, .malformed, .tensor: .internal
             }
-        self.init(code: code, message: error.description, field: field)
+        self.init(code, error.description, field: field)
     }
 
     init(_ error: GuidanceError) {
         switch error {
         case .parameter(let field, let expected, let actual):
             self.init(
-                code: .badRequest, message: "expected \(expected), found \(actual)",
+                .badRequest, "expected \(expected), found \(actual)",
                 field: "params.\(field)")
         }
     }
@@ -29,7 +29,7 @@ extension WireFault {
     /// A parameter that is missing or of the wrong kind or range.
     static func parameter(_ name: String, expected: String, actual: String) -> WireFault {
         WireFault(
-            code: .badRequest, message: "expected \(expected), found \(actual)",
+            .badRequest, "expected \(expected), found \(actual)",
             field: "params.\(name)")
     }
 }

@@ -19,8 +19,19 @@ extension Output {
     /// A float tensor in the datatype asked for; narrowing rounds to nearest even.
     init(name: String, shape: [Int], values: [Float], datatype: OutputDatatype) {
         precondition(shape.reduce(1, *) == values.count, "a tensor's values fill its shape")
-        self.init(
-            header: TensorHeader(name: name, datatype: datatype.datatype, shape: shape),
-            frame: Frame(values, as: datatype.datatype))
+        let frame =
+            switch datatype {
+            case .fp32: Frame(values)
+            case .fp16: Frame(TensorEncoding.fp16(values))
+            case .bf16: Frame(TensorEncoding.bf16(values))
+            }
+        self.init(TensorHeader(name: name, datatype: datatype.datatype, shape: shape), frame)
+    }
+}
+
+extension Frame {
+    /// A copy of some of the frame's bytes.
+    func bytes(_ range: Range<Int>) -> [UInt8] {
+        withUnsafeBytes { Array($0[range]) }
     }
 }

@@ -19,8 +19,8 @@ struct ImageStage: Sendable {
     static func visionTower(of model: LoadedModel) throws(WireFault) -> VisionTower {
         guard let tower = model.model.vision else {
             throw WireFault(
-                code: .badRequest,
-                message: "expected a model with an image tower, "
+                .badRequest,
+                "expected a model with an image tower, "
                     + "found \"\(model.name)\" without one",
                 field: "model")
         }
@@ -74,7 +74,7 @@ struct ImageStage: Sendable {
             case nil:
                 ItemFault(
                     index: index,
-                    error: WireFault(code: .internal, message: "the item was not processed"))
+                    error: WireFault(.internal, "the item was not processed"))
             }
         }
     }

@@ -119,7 +119,7 @@ struct ParameterReader {
         }
         if count > limit {
             throw WireFault(
-                code: .tooLarge, message: "expected at most \(limit) entries, found \(count)",
+                .tooLarge, "expected at most \(limit) entries, found \(count)",
                 field: "params.\(name)")
         }
     }

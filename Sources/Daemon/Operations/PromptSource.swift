@@ -122,8 +122,8 @@ struct ClassSource: Sendable {
             try context.params.strings("templates", limit: limit) ?? ZeroShot.defaultTemplates
         if labels.count * templates.count > limit {
             throw WireFault(
-                code: .tooLarge,
-                message: "expected at most \(limit) labels × templates, "
+                .tooLarge,
+                "expected at most \(limit) labels × templates, "
                     + "found \(labels.count * templates.count)",
                 field: "params.labels")
         }

@@ -58,20 +58,20 @@ struct RequestImages: Sendable {
                 }
             case .int32, .int64:
                 throw WireFault(
-                    code: .badTensor,
-                    message: "\"\(header.name)\": expected an image datatype (BYTES, UINT8, FP32, "
+                    .badTensor,
+                    "\"\(header.name)\": expected an image datatype (BYTES, UINT8, FP32, "
                         + "FP16, BF16), found \(header.datatype.rawValue)",
                     field: "inputs[\(index)].datatype")
             }
             if sources.count > limit {
                 throw WireFault(
-                    code: .tooLarge, message: "expected at most \(limit) images, found more",
+                    .tooLarge, "expected at most \(limit) images, found more",
                     field: "inputs")
             }
         }
         if sources.isEmpty {
             throw WireFault(
-                code: .badRequest, message: "expected at least one image, found none",
+                .badRequest, "expected at least one image, found none",
                 field: "inputs")
         }
         self.sources = sources
@@ -80,8 +80,8 @@ struct RequestImages: Sendable {
     private static func fault(_ header: TensorHeader, _ index: Int, _ expected: String) -> WireFault
     {
         WireFault(
-            code: .badTensor,
-            message: "\"\(header.name)\": expected \(header.datatype.rawValue) images of shape "
+            .badTensor,
+            "\"\(header.name)\": expected \(header.datatype.rawValue) images of shape "
                 + "\(expected), found \(header.shape)",
             field: "inputs[\(index)].shape")
     }
@@ -93,7 +93,7 @@ struct RequestImages: Sendable {
         do throws(EncoderError) {
             switch sources[index] {
             case .file(let frame):
-                return .decoded(try frame.decodingBytes { bytes throws(EncoderError) in
+                return .decoded(try frame.withUnsafeBytes { bytes throws(EncoderError) in
                     try PNGDecoder.decode(bytes, limits: ImageLimits())
                 })
             case .bytes(let frame, let offset, let height, let width, let channels):

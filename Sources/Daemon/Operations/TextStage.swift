@@ -42,8 +42,8 @@ struct TextStage: Sendable {
     ) throws(WireFault) -> (TextTower, BytePairTokenizer) {
         guard let tower = model.model.text, let tokenizer = model.model.tokenizer else {
             throw WireFault(
-                code: .badRequest,
-                message: "expected a model with a text tower, found \"\(model.name)\" without one",
+                .badRequest,
+                "expected a model with a text tower, found \"\(model.name)\" without one",
                 field: "model")
         }
         return (tower, tokenizer)
@@ -76,8 +76,8 @@ struct TextStage: Sendable {
     ) throws(WireFault) -> TokenizedText {
         if text.utf8.count > limits.textBytes {
             throw WireFault(
-                code: .tooLarge,
-                message: "expected at most \(limits.textBytes) bytes of text, "
+                .tooLarge,
+                "expected at most \(limits.textBytes) bytes of text, "
                     + "found \(text.utf8.count)",
                 field: field)
         }
@@ -92,7 +92,7 @@ struct TextStage: Sendable {
     /// Every text's result, in order; after the stage has run.
     var results: [Result<Encoded, WireFault>] {
         slots.all.map { slot in
-            slot ?? .failure(WireFault(code: .internal, message: "a text was not encoded"))
+            slot ?? .failure(WireFault(.internal, "a text was not encoded"))
         }
     }
 

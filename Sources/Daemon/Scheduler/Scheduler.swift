@@ -67,7 +67,7 @@ final class Scheduler: Sendable {
         let threadCount = self.threadCount
         let refusal: WireFault? = state.update { state in
             if state.isStopping {
-                return WireFault(code: .shuttingDown, message: "the daemon is shutting down")
+                return WireFault(.shuttingDown, "the daemon is shutting down")
             }
             let isFull = state.jobs.count >= limits.requests
             // A single large request is let in when nothing else is there, or it never could be.
@@ -76,8 +76,8 @@ final class Scheduler: Sendable {
                 state.refused += 1
                 let wait = state.meanDuration * Double(state.jobs.count) / Double(threadCount)
                 return WireFault(
-                    code: .overloaded,
-                    message: isFull
+                    .overloaded,
+                    isFull
                         ? "\(state.jobs.count) requests are waiting; the limit is \(limits.requests)"
                         : "\(state.bytes) bytes are waiting; the limit is \(limits.bytes)",
                     retryAfterMilliseconds: min(max(Int(wait / 1e6), 10), 60_000))
@@ -152,7 +152,7 @@ final class Scheduler: Sendable {
     }
 
     private static let deadlineFault = WireFault(
-        code: .deadlineExceeded, message: "the deadline passed before the work was done",
+        .deadlineExceeded, "the deadline passed before the work was done",
         field: "deadline_ms")
 
     // MARK: Compute threads

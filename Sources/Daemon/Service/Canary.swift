@@ -29,7 +29,7 @@ final class Canary: Sendable {
     /// A success older than this no longer counts.
     static let longestAge: UInt64 = 120_000_000_000
     /// The address that its requests carry; no socket can have it.
-    static let address = ClientAddress(socket: -1, identity: Array("canary".utf8))
+    static let address = ClientAddress(socket: -1, routingID: Array("canary".utf8))
 
     private let record = Mutex(Record())
 
@@ -61,10 +61,7 @@ final class Canary: Sendable {
         let op: String
         if model.model.vision != nil {
             inputs = [
-                Input(
-                    header: TensorHeader(
-                        name: "image", datatype: .bytes, shape: [], contentType: "image/png"),
-                    frame: Frame(Canary.picture))
+                Input(name: "image", bytes: Canary.picture, contentType: "image/png")
             ]
         }
         if model.model.text != nil, model.model.vision != nil {
@@ -87,7 +84,7 @@ final class Canary: Sendable {
         if let item = reply.items.first { return "\(model.name): \(item.error.message)" }
         var bytes: [UInt8] = []
         for output in reply.outputs {
-            let content = output.frame.bytes(0..<output.frame.count)
+            let content = output.frame.array
             let floats = content.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
             if !floats.allSatisfy({ $0.isFinite }) {
                 return "\(model.name): \"\(output.header.name)\" is not finite"

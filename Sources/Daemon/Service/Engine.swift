@@ -41,20 +41,20 @@ final class Engine: Sendable {
     func handle(_ request: Request, reply: @escaping @Sendable (Reply) -> Void) {
         do throws(WireFault) {
             if let outcome = try immediateOutcome(request) {
-                reply(Reply(request, outcome, timing: nil))
+                reply(Reply(request, outcome))
                 return
             }
             guard let operation = OperationTable.byName[request.op] else {
                 throw WireFault(
-                    code: .unknownOp,
-                    message: "expected one of \(Engine.operationNames.joined(separator: ", ")), "
+                    .unknownOp,
+                    "expected one of \(Engine.operationNames.joined(separator: ", ")), "
                         + "found \"\(request.op.prefix(100))\"",
                     field: "op")
             }
             let model = try registry.resolve(request.model)
             try scheduler.submit(job(request, operation, model, reply))
         } catch {
-            reply(Reply(request, fault: error, timing: nil))
+            reply(Reply(failing: request, with: error))
         }
     }
 
@@ -66,10 +66,7 @@ final class Engine: Sendable {
         let limits = self.limits
         return Job(
             priority: request.priority, arrival: request.receivedAt,
-            deadline: request.deadlineMilliseconds.map {
-                request.receivedAt &+ UInt64($0) &* 1_000_000
-            },
-            bytes: request.inputs.reduce(0) { $0 + $1.frame.count },
+            deadline: request.deadline, bytes: request.inputBytes,
             isExemptFromLimits: request.client == Canary.address,
             plan: { () throws(WireFault) in
                 var context = OperationContext(
@@ -79,8 +76,8 @@ final class Engine: Sendable {
             },
             completion: { result, timing in
                 switch result {
-                case .success(let outcome): reply(Reply(request, outcome, timing: timing))
-                case .failure(let fault): reply(Reply(request, fault: fault, timing: timing))
+                case .success(let outcome): reply(Reply(request, outcome, timing: IPC.Timing(timing)))
+                case .failure(let fault): reply(Reply(failing: request, with: fault, timing: IPC.Timing(timing)))
                 }
             })
     }
@@ -96,24 +93,16 @@ final class Engine: Sendable {
 
 extension Reply {
     /// The reply to a request that succeeded, wholly or for some items.
-    init(_ request: Request, _ outcome: Outcome, timing: Job.Timing?) {
+    init(_ request: Request, _ outcome: Outcome, timing: IPC.Timing? = nil) {
         self.init(
-            id: request.id, op: request.op, status: .ok, model: outcome.model?.name,
+            answering: request, model: outcome.model?.name,
             fingerprint: outcome.model?.model.fingerprint, result: outcome.result,
-            outputs: outcome.outputs, items: outcome.items, error: nil,
-            timing: timing.map(ReplyTiming.init), warnings: request.warnings + outcome.warnings)
-    }
-
-    /// The reply to a request that failed as a whole.
-    init(_ request: Request, fault: WireFault, timing: Job.Timing?) {
-        self.init(
-            id: request.id, op: request.op, status: .error, model: nil, fingerprint: nil,
-            result: JSONObject(), outputs: [], items: [], error: fault,
-            timing: timing.map(ReplyTiming.init), warnings: request.warnings)
+            outputs: outcome.outputs, items: outcome.items, timing: timing,
+            warnings: outcome.warnings)
     }
 }
 
-extension ReplyTiming {
+extension IPC.Timing {
     init(_ timing: Job.Timing) {
         self.init(
             queueMilliseconds: Double(timing.queued) / 1e6,
