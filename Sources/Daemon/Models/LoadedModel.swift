@@ -20,7 +20,7 @@ final class LoadedModel: Sendable {
         ]
         if let text = configuration.text {
             object["text"] = [
-                "embedding_width": .integer(configuration.projectionWidth),
+                "embedding_width": .integer(text.embeddingWidth),
                 "width": .integer(text.width), "layers": .integer(text.layers),
                 "heads": .integer(text.heads), "context_length": .integer(text.contextLength),
                 "vocabulary_size": .integer(text.vocabularySize),
@@ -28,7 +28,7 @@ final class LoadedModel: Sendable {
         }
         if let vision = configuration.vision {
             object["vision"] = [
-                "embedding_width": .integer(configuration.projectionWidth),
+                "embedding_width": .integer(vision.embeddingWidth),
                 "width": .integer(vision.width), "layers": .integer(vision.layers),
                 "heads": .integer(vision.heads), "image_size": .integer(vision.imageSize),
                 "patch_size": .integer(vision.patchSize),

@@ -1,3 +1,4 @@
+import Encoders
 import Guidance
 import IPC
 import Synchronization

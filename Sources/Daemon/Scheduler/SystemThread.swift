@@ -28,7 +28,7 @@ final class SystemThread: @unchecked Sendable {
             { argument in
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-                pthread_setname_np(pthread_self(), start.name)
+                nameThisThread(start.name)
                 start.body()
                 return nil
             }, start.toOpaque())
@@ -40,4 +40,14 @@ final class SystemThread: @unchecked Sendable {
     func join() {
         pthread_join(handle, nil)
     }
+}
+
+/// Sets the name that `top` and debuggers show; best effort. (glibc's own call is a GNU extension
+/// that Swift's Glibc module does not export.)
+private func nameThisThread(_ name: String) {
+    let file = open("/proc/thread-self/comm", O_WRONLY)
+    guard file >= 0 else { return }
+    var text = name
+    _ = text.withUTF8 { write(file, $0.baseAddress, $0.count) }
+    close(file)
 }

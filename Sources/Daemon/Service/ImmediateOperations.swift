@@ -17,7 +17,7 @@ extension Engine {
         case .ping: break
         case .hello: outcome.result = helloResult
         case .models:
-            outcome.result["models"] = .array(registry.models.map(\.description))
+            outcome.result["models"] = .array(registry.models.map { .object($0.description) })
             outcome.result["default_model"] = .string(registry.defaultModel.name)
         case .health: outcome.result = healthResult
         case .status: outcome.result = statusResult

@@ -27,21 +27,21 @@ final class Service: Sendable {
         // the circle before the first request can come.
         let box = EngineBox()
         let replies = ReplyRoute()
+        let wire = ServerConfiguration(
+            endpoints: configuration.endpoints, controlEndpoints: configuration.controlEndpoints)
         let server = try Server(
-            configuration: ServerConfiguration(
-                endpoints: configuration.endpoints,
-                controlEndpoints: configuration.controlEndpoints),
+            configuration: wire,
+            log: { level, message in log.log(level: level.loggerLevel, "\(message)") },
             handler: { request in
                 box.engine?.handle(request) { reply in replies.send(reply, to: request.client) }
-            },
-            log: { message in log.warning("\(message)") })
+            })
         replies.server = server
         engine = Engine(
             registry: registry, threadCount: configuration.threads,
             schedulerLimits: configuration.limits,
             transport: Engine.TransportFacts(
-                limits: { [weak server] in server?.limitsDescription ?? JSONObject() },
-                counters: { [weak server] in server?.countersDescription ?? JSONObject() }))
+                limits: { wire.limits.description },
+                counters: { [weak server] in server?.counters.description ?? JSONObject() }))
         box.engine = engine
         self.server = server
         log.info("loaded in \((monotonicNow() - start) / 1_000_000) ms")
@@ -106,5 +106,40 @@ private final class ReplyRoute: @unchecked Sendable {
 
     func send(_ reply: Reply, to client: ClientAddress) {
         server?.reply(reply, to: client)
+    }
+}
+
+extension LogLevel {
+    fileprivate var loggerLevel: Logger.Level {
+        switch self {
+        case .debug: .debug
+        case .info: .info
+        case .warning: .warning
+        case .error: .error
+        }
+    }
+}
+
+extension Limits {
+    fileprivate var description: JSONObject {
+        [
+            "header_bytes": .integer(headerBytes), "id_bytes": .integer(idBytes),
+            "inputs": .integer(inputs), "dimensions": .integer(dimensions),
+            "request_bytes": .integer(requestBytes),
+            "in_flight_per_client": .integer(inFlightPerClient), "in_flight": .integer(inFlight),
+            "in_flight_bytes": .integer(inFlightBytes),
+        ]
+    }
+}
+
+extension ServerCounters {
+    fileprivate var description: JSONObject {
+        [
+            "received": .integer(received), "dispatched": .integer(dispatched),
+            "refused": .integer(refused), "joined": .integer(joined), "sent": .integer(sent),
+            "unmatched_replies": .integer(unmatchedReplies),
+            "unreachable_replies": .integer(unreachableReplies),
+            "overflowed_replies": .integer(overflowedReplies), "in_flight": .integer(inFlight),
+        ]
     }
 }
