@@ -1,18 +1,18 @@
-import Encoders
-import JSON
+package import Encoders
+package import JSON
 
 /// A model under the name that requests use.
-final class LoadedModel: Sendable {
-    let name: String
-    let model: CLIPModel
+package final class LoadedModel: Sendable {
+    package let name: String
+    package let model: CLIPModel
 
-    init(name: String, model: CLIPModel) {
+    package init(name: String, model: CLIPModel) {
         self.name = name
         self.model = model
     }
 
     /// The entry of this model in the reply to `models`.
-    var description: JSONObject {
+    package var description: JSONObject {
         let configuration = model.configuration
         var object: JSONObject = [
             "name": .string(name), "fingerprint": .string(model.fingerprint),

@@ -1,28 +1,33 @@
-import Encoders
-import IPC
+package import Encoders
+package import IPC
 
 /// The models that this process serves, by name.
-struct ModelRegistry: Sendable {
+package struct ModelRegistry: Sendable {
     /// Where a model comes from: `NAME=PATH` on the command line.
-    struct Source: Equatable, Sendable {
-        let name: String
-        let path: String
+    package struct Source: Equatable, Sendable {
+        package let name: String
+        package let path: String
+
+        package init(name: String, path: String) {
+            self.name = name
+            self.path = path
+        }
 
         /// The path that means the model compiled into the binary.
-        static let embeddedPath = "embedded:default"
-        static let embedded = Source(name: "default", path: embeddedPath)
+        package static let embeddedPath = "embedded:default"
+        package static let embedded = Source(name: "default", path: embeddedPath)
     }
 
     /// In the order in which they were named.
-    let models: [LoadedModel]
-    let defaultModel: LoadedModel
+    package let models: [LoadedModel]
+    package let defaultModel: LoadedModel
 
     /// Loads every source.
     ///
     /// - Parameters:
     ///   - sources: at least one; names are distinct.
     ///   - defaultName: the model of requests that name none; `nil` for the first source.
-    init(sources: [Source], defaultName: String? = nil) throws(EncoderError) {
+    package init(sources: [Source], defaultName: String? = nil) throws(EncoderError) {
         var models: [LoadedModel] = []
         for source in sources {
             if models.contains(where: { $0.name == source.name }) {
@@ -46,7 +51,7 @@ struct ModelRegistry: Sendable {
     }
 
     /// Loads the model at a path, or the one compiled into the binary.
-    static func load(_ path: String) throws(EncoderError) -> CLIPModel {
+    package static func load(_ path: String) throws(EncoderError) -> CLIPModel {
         try CLIPModel.load(
             path == Source.embeddedPath ? .embeddedDefault : .directory(path))
     }
@@ -54,7 +59,7 @@ struct ModelRegistry: Sendable {
     /// The model of a request; `default` always means the default model.
     ///
     /// - Throws: `unknown_model` with the names that exist.
-    func resolve(_ name: String?) throws(WireFault) -> LoadedModel {
+    package func resolve(_ name: String?) throws(WireFault) -> LoadedModel {
         guard let name else { return defaultModel }
         if let model = models.first(where: { $0.name == name }) { return model }
         if name == "default" { return defaultModel }

@@ -27,13 +27,15 @@ struct OperationContext: Sendable {
 }
 
 /// How much one request may ask for.
-struct OperationLimits: Sendable {
+package struct OperationLimits: Sendable {
     /// Prompts, texts or labels × templates in one request.
-    var texts = 16_384
+    package var texts = 16_384
     /// Images in one request.
-    var images = 4_096
+    package var images = 4_096
     /// Bytes of one text, in UTF-8; a text over it is refused before it is tokenized.
-    var textBytes = 1 << 20
+    package var textBytes = 1 << 20
+
+    package init() {}
 
     var description: JSONObject {
         [

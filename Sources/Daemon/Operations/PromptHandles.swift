@@ -1,33 +1,33 @@
 import Encoders
-import Guidance
-import IPC
+package import Guidance
+package import IPC
 import Synchronization
 
 /// Prompts that were encoded once, to be used by many requests.
-struct PreparedPrompts: Sendable {
+package struct PreparedPrompts: Sendable {
     /// Text embeddings [P][D], not normalised.
-    let embeddings: [[Float]]
+    package let embeddings: [[Float]]
     /// `nil` when none were stated.
-    let weights: [Double]?
-    let metric: Metric
+    package let weights: [Double]?
+    package let metric: Metric
 
     /// What the metric put before each prompt; handles are used only where that is the same.
     var textPrefix: String { metric.text(for: "") }
 }
 
 /// Labels that were encoded once.
-struct PreparedClasses: Sendable {
-    let labels: [String]
+package struct PreparedClasses: Sendable {
+    package let labels: [String]
     /// Unit class vectors [L][D].
-    let vectors: [[Float]]
+    package let vectors: [[Float]]
 }
 
 /// Handles to prepared prompts, shared by all clients of the daemon.
 ///
 /// Bounded: when `limit` is reached the handle that was used longest ago is dropped, and whoever
 /// still holds it is told to prepare again.
-final class PromptHandles: Sendable {
-    enum Content: Sendable {
+package final class PromptHandles: Sendable {
+    package enum Content: Sendable {
         case prompts(PreparedPrompts)
         case classes(PreparedClasses)
 
@@ -50,15 +50,15 @@ final class PromptHandles: Sendable {
         var clock: UInt64 = 0
     }
 
-    let limit: Int
+    package let limit: Int
     private let state = Mutex(State())
 
-    init(limit: Int = 4096) { self.limit = limit }
+    package init(limit: Int = 4096) { self.limit = limit }
 
-    var count: Int { state.withLock { $0.entries.count } }
+    package var count: Int { state.withLock { $0.entries.count } }
 
     /// Keeps prepared content and returns its handle: 32 hexadecimal digits that cannot be guessed.
-    func insert(_ content: Content, model: LoadedModel) -> String {
+    package func insert(_ content: Content, model: LoadedModel) -> String {
         var random = SystemRandomNumberGenerator()
         let handle = (0..<2).map { _ in
             let digits = String(random.next() as UInt64, radix: 16)
@@ -80,11 +80,11 @@ final class PromptHandles: Sendable {
     /// Forgets a handle.
     ///
     /// - Returns: whether it existed.
-    func remove(_ handle: String) -> Bool {
+    package func remove(_ handle: String) -> Bool {
         state.withLock { $0.entries.removeValue(forKey: handle) != nil }
     }
 
-    func prompts(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedPrompts {
+    package func prompts(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedPrompts {
         let content = try content(handle, model: model)
         guard case .prompts(let prompts) = content else {
             throw .parameter(
@@ -94,7 +94,7 @@ final class PromptHandles: Sendable {
         return prompts
     }
 
-    func classes(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedClasses {
+    package func classes(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedClasses {
         let content = try content(handle, model: model)
         guard case .classes(let classes) = content else {
             throw .parameter(

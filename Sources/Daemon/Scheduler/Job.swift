@@ -1,10 +1,10 @@
-import IPC
+package import IPC
 
 /// One admitted request on its way through the compute threads.
-final class Job: @unchecked Sendable {
+package final class Job: @unchecked Sendable {
     // Invariant: the `var`s are touched only while the scheduler's lock is held.
 
-    enum Phase {
+    package enum Phase {
         /// Nobody has looked at it yet.
         case queued
         /// A thread is checking parameters and making the plan.
@@ -16,34 +16,34 @@ final class Job: @unchecked Sendable {
     }
 
     /// How long a request waited and how long it was worked on, in nanoseconds.
-    struct Timing: Sendable {
-        let queued: UInt64
-        let computed: UInt64
+    package struct Timing: Sendable {
+        package let queued: UInt64
+        package let computed: UInt64
     }
 
-    typealias Completion = @Sendable (Result<Outcome, WireFault>, Timing) -> Void
+    package typealias Completion = @Sendable (Result<Outcome, WireFault>, Timing) -> Void
 
-    let priority: Int
+    package let priority: Int
     /// When the request came, in monotonic nanoseconds.
-    let arrival: UInt64
+    package let arrival: UInt64
     /// When an answer is no longer wanted, in monotonic nanoseconds.
-    let deadline: UInt64?
+    package let deadline: UInt64?
     /// Memory that the request's frames hold.
-    let bytes: Int
+    package let bytes: Int
     /// Whether it is let in when the limits are reached (the canary).
-    let isExemptFromLimits: Bool
+    package let isExemptFromLimits: Bool
     /// Parses parameters and inputs; runs on a compute thread.
-    let plan: @Sendable () throws(WireFault) -> WorkPlan
+    package let plan: @Sendable () throws(WireFault) -> WorkPlan
     /// Called exactly once, on a compute thread or on the thread that expires deadlines.
-    let completion: Completion
+    package let completion: Completion
 
-    var phase = Phase.queued
-    var started: UInt64?
+    package var phase = Phase.queued
+    package var started: UInt64?
     /// Set when the rest of the job is not worth doing; the reply then carries this fault.
-    var fault: WireFault?
-    var sequence: UInt64 = 0
+    package var fault: WireFault?
+    package var sequence: UInt64 = 0
 
-    init(
+    package init(
         priority: Int, arrival: UInt64, deadline: UInt64?, bytes: Int,
         isExemptFromLimits: Bool = false,
         plan: @escaping @Sendable () throws(WireFault) -> WorkPlan,

@@ -4,13 +4,13 @@ import Glibc
 ///
 /// `Synchronization.Mutex` has no condition variable, and compute threads must sleep while there
 /// is nothing to do.
-final class Monitor<Value>: @unchecked Sendable {
+package final class Monitor<Value>: @unchecked Sendable {
     // Invariant: `value` is touched only while `mutex` is held; both handles live until deinit.
     private var value: Value
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    init(_ value: sending Value) {
+    package init(_ value: sending Value) {
         self.value = value
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
@@ -28,7 +28,7 @@ final class Monitor<Value>: @unchecked Sendable {
     }
 
     /// Runs `body` while holding the lock, then wakes everybody who waits.
-    func update<Result>(_ body: (inout Value) -> Result) -> Result {
+    package func update<Result>(_ body: (inout Value) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer {
             pthread_cond_broadcast(condition)
@@ -38,14 +38,14 @@ final class Monitor<Value>: @unchecked Sendable {
     }
 
     /// Runs `body` while holding the lock and wakes nobody.
-    func read<Result>(_ body: (Value) -> Result) -> Result {
+    package func read<Result>(_ body: (Value) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return body(value)
     }
 
     /// Sleeps until `body` returns something; it is asked again after every `update`.
-    func wait<Result>(_ body: (inout Value) -> Result?) -> Result {
+    package func wait<Result>(_ body: (inout Value) -> Result?) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         while true {
@@ -55,7 +55,7 @@ final class Monitor<Value>: @unchecked Sendable {
     }
 
     /// As `wait`, but gives up at a monotonic time and then returns `nil`.
-    func wait<Result>(until deadline: UInt64, _ body: (inout Value) -> Result?) -> Result? {
+    package func wait<Result>(until deadline: UInt64, _ body: (inout Value) -> Result?) -> Result? {
         var time = timespec(
             tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
         pthread_mutex_lock(mutex)
@@ -70,7 +70,7 @@ final class Monitor<Value>: @unchecked Sendable {
 }
 
 /// Nanoseconds of a clock that never jumps.
-func monotonicNow() -> UInt64 {
+package func monotonicNow() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)

@@ -1,24 +1,29 @@
-import IPC
+package import IPC
 
 /// Admits requests, spreads their items over the compute threads, and completes each exactly once.
 ///
 /// The most urgent job (highest priority, then oldest) is served first; when its items are all
 /// taken, idle threads go on to the next job.
-final class Scheduler: Sendable {
-    struct Limits: Sendable {
+package final class Scheduler: Sendable {
+    package struct Limits: Sendable {
         /// Admitted and unanswered requests.
-        var requests = 256
+        package var requests = 256
         /// Bytes that their frames hold together.
-        var bytes = 1 << 30
+        package var bytes = 1 << 30
+
+        package init(requests: Int = 256, bytes: Int = 1 << 30) {
+            self.requests = requests
+            self.bytes = bytes
+        }
     }
 
-    struct Statistics: Sendable {
-        var waiting = 0
-        var running = 0
-        var bytes = 0
-        var completed = 0
-        var failed = 0
-        var refused = 0
+    package struct Statistics: Sendable {
+        package var waiting = 0
+        package var running = 0
+        package var bytes = 0
+        package var completed = 0
+        package var failed = 0
+        package var refused = 0
     }
 
     private struct State {
@@ -41,13 +46,13 @@ final class Scheduler: Sendable {
         case stop
     }
 
-    let threadCount: Int
-    let limits: Limits
+    package let threadCount: Int
+    package let limits: Limits
     private let state = Monitor(State())
     private let threads: [SystemThread]
 
     /// Starts `threadCount` compute threads.
-    init(threadCount: Int, limits: Limits) {
+    package init(threadCount: Int, limits: Limits) {
         self.threadCount = threadCount
         self.limits = limits
         let state = self.state
@@ -62,7 +67,7 @@ final class Scheduler: Sendable {
     ///
     /// - Throws: `overloaded` with a retry hint when a limit is reached, `shutting_down` after
     ///   `stop()`. The job's completion is then never called.
-    func submit(_ job: Job) throws(WireFault) {
+    package func submit(_ job: Job) throws(WireFault) {
         let limits = self.limits
         let threadCount = self.threadCount
         let refusal: WireFault? = state.update { state in
@@ -94,7 +99,7 @@ final class Scheduler: Sendable {
     }
 
     /// Answers jobs whose deadline has passed while they waited for a thread.
-    func expireDeadlines(now: UInt64) {
+    package func expireDeadlines(now: UInt64) {
         let expired: [Job] = state.update { state in
             var expired: [Job] = []
             for job in state.jobs {
@@ -125,17 +130,17 @@ final class Scheduler: Sendable {
     }
 
     /// Refuses new jobs; those admitted are finished.
-    func beginDraining() {
+    package func beginDraining() {
         state.update { $0.isStopping = true }
     }
 
     /// Finishes every admitted job and ends the threads. To be called at most once.
-    func stop() {
+    package func stop() {
         beginDraining()
         for thread in threads { thread.join() }
     }
 
-    var statistics: Statistics {
+    package var statistics: Statistics {
         state.read { state in
             var statistics = Statistics(
                 bytes: state.bytes, completed: state.completed, failed: state.failed,

@@ -1,8 +1,8 @@
 import Encoders
 
 /// One compute thread's own memory: a workspace a tower, kept from request to request.
-final class Worker {
-    let index: Int
+package final class Worker {
+    package let index: Int
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
     private var text: [ObjectIdentifier: TextWorkspace] = [:]
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]

@@ -1,5 +1,5 @@
 import Encoders
-import IPC
+package import IPC
 import JSON
 import Synchronization
 
@@ -8,13 +8,13 @@ import Synchronization
 ///
 /// A daemon whose threads are stuck, or whose results have changed, is not ready, whatever else
 /// still answers.
-final class Canary: Sendable {
-    struct State: Sendable {
-        let isReady: Bool
+package final class Canary: Sendable {
+    package struct State: Sendable {
+        package let isReady: Bool
         /// Since the last success, in nanoseconds; `nil` before the first.
-        let age: UInt64?
+        package let age: UInt64?
         /// What went wrong last, if the last run failed.
-        let fault: String?
+        package let fault: String?
     }
 
     private struct Record {
@@ -25,15 +25,15 @@ final class Canary: Sendable {
     }
 
     /// How often it runs.
-    static let interval: UInt64 = 30_000_000_000
+    package static let interval: UInt64 = 30_000_000_000
     /// A success older than this no longer counts.
-    static let longestAge: UInt64 = 120_000_000_000
+    package static let longestAge: UInt64 = 120_000_000_000
     /// The address that its requests carry; no socket can have it.
-    static let address = ClientAddress(socket: -1, routingID: Array("canary".utf8))
+    package static let address = ClientAddress(socket: -1, routingID: Array("canary".utf8))
 
     private let record = Mutex(Record())
 
-    func state(now: UInt64) -> State {
+    package func state(now: UInt64) -> State {
         record.withLock { record in
             let age = record.lastSuccess.map { now &- $0 }
             return State(
@@ -43,7 +43,7 @@ final class Canary: Sendable {
     }
 
     /// Runs once on every model that has both towers, and waits for the result.
-    func run(on engine: Engine) {
+    package func run(on engine: Engine) {
         var fault: String?
         for model in engine.registry.models where fault == nil {
             fault = check(model, on: engine)

@@ -1,26 +1,34 @@
 import Encoders
-import IPC
-import JSON
+package import IPC
+package import JSON
 
 /// Everything between a request and its reply, without sockets: the daemon and the command line's
 /// in-process mode both work through it.
-final class Engine: Sendable {
-    let registry: ModelRegistry
-    let scheduler: Scheduler
-    let handles: PromptHandles
-    let limits: OperationLimits
-    let started: UInt64
-    let canary: Canary
+package final class Engine: Sendable {
+    package let registry: ModelRegistry
+    package let scheduler: Scheduler
+    package let handles: PromptHandles
+    package let limits: OperationLimits
+    package let started: UInt64
+    package let canary: Canary
     /// What `hello` reports of the wire's own limits, and `status` of its counters.
-    let transport: TransportFacts
+    package let transport: TransportFacts
 
     /// What only the transport knows; the in-process mode has none.
-    struct TransportFacts: Sendable {
-        var limits: @Sendable () -> JSONObject = { JSONObject() }
-        var counters: @Sendable () -> JSONObject = { JSONObject() }
+    package struct TransportFacts: Sendable {
+        package var limits: @Sendable () -> JSONObject = { JSONObject() }
+        package var counters: @Sendable () -> JSONObject = { JSONObject() }
+
+        package init(
+            limits: @escaping @Sendable () -> JSONObject = { JSONObject() },
+            counters: @escaping @Sendable () -> JSONObject = { JSONObject() }
+        ) {
+            self.limits = limits
+            self.counters = counters
+        }
     }
 
-    init(
+    package init(
         registry: ModelRegistry, threadCount: Int,
         schedulerLimits: Scheduler.Limits = Scheduler.Limits(),
         limits: OperationLimits = OperationLimits(), handles: PromptHandles = PromptHandles(),
@@ -38,7 +46,7 @@ final class Engine: Sendable {
     /// Answers a request exactly once, at once or from a compute thread.
     ///
     /// Never blocks: it may be called on the thread that owns the sockets.
-    func handle(_ request: Request, reply: @escaping @Sendable (Reply) -> Void) {
+    package func handle(_ request: Request, reply: @escaping @Sendable (Reply) -> Void) {
         do throws(WireFault) {
             if let outcome = try immediateOutcome(request) {
                 reply(Reply(request, outcome))
@@ -83,11 +91,11 @@ final class Engine: Sendable {
     }
 
     /// Finishes what was admitted and ends the compute threads.
-    func stop() {
+    package func stop() {
         scheduler.stop()
     }
 
-    static let operationNames =
+    package static let operationNames =
         (OperationTable.all.map { $0.name } + ImmediateOperation.allCases.map(\.rawValue)).sorted()
 }
 

@@ -1,0 +1,201 @@
+import Daemon
+import IPC
+import JSON
+import Synchronization
+import Testing
+
+/// Collects completions, and waits for them.
+private final class Journal: Sendable {
+    private let entries = Monitor<[(name: String, result: Result<Outcome, WireFault>)]>([])
+
+    func completion(_ name: String) -> Job.Completion {
+        { result, _ in self.entries.update { $0.append((name, result)) } }
+    }
+
+    func wait(for count: Int) -> [String] {
+        entries.wait { $0.count >= count ? $0.map(\.name) : nil }
+    }
+
+    var names: [String] { entries.read { $0.map(\.name) } }
+
+    func code(_ name: String) -> ErrorCode? {
+        entries.read { entries in
+            guard case .failure(let fault)? = entries.first(where: { $0.name == name })?.result
+            else { return nil }
+            return fault.code
+        }
+    }
+}
+
+/// Holds compute threads until it is opened.
+private final class Gate: Sendable {
+    private let isOpen = Monitor(false)
+    func open() { isOpen.update { $0 = true } }
+    func pass() { isOpen.wait { $0 ? () : nil } }
+}
+
+private func job(
+    _ name: String, _ journal: Journal, priority: Int = 0, deadline: UInt64? = nil, bytes: Int = 0,
+    plan: @escaping @Sendable () throws(WireFault) -> WorkPlan = { () throws(WireFault) in
+        WorkPlan { () throws(WireFault) in Outcome() }
+    }
+) -> Job {
+    Job(
+        priority: priority, arrival: monotonicNow(), deadline: deadline, bytes: bytes, plan: plan,
+        completion: journal.completion(name))
+}
+
+@Suite struct SchedulerTests {
+    @Test(arguments: [1, 2, 7])
+    func runsEveryItemOfEveryStageOnceAndInOrderOfStages(threads: Int) throws {
+        let scheduler = Scheduler(threadCount: threads, limits: .init())
+        let journal = Journal()
+        let log = Mutex<[Int]>([])
+        for index in 0..<20 {
+            try scheduler.submit(
+                job("\(index)", journal) { () throws(WireFault) in
+                    let stages = [3, 0, 5].enumerated().map { stage, count in
+                        WorkPlan.Stage(itemCount: count) { item, _ in
+                            log.withLock { $0.append(index * 1000 + stage * 100 + item) }
+                        }
+                    }
+                    return WorkPlan(stages: stages) { () throws(WireFault) in Outcome() }
+                })
+        }
+        _ = journal.wait(for: 20)
+        let all = log.withLock { $0 }
+        #expect(all.count == 160)
+        #expect(Set(all).count == 160)
+        for index in 0..<20 {
+            let mine = all.filter { $0 / 1000 == index }.map { $0 / 100 % 10 }
+            #expect(mine == mine.sorted())
+        }
+        scheduler.stop()
+        #expect(scheduler.statistics.completed == 20)
+    }
+
+    @Test func servesTheHighestPriorityFirstAndThenTheOldest() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let gate = Gate()
+        let entered = Gate()
+        try scheduler.submit(
+            job("first", journal) { () throws(WireFault) in
+                entered.open()
+                gate.pass()
+                return WorkPlan { () throws(WireFault) in Outcome() }
+            })
+        entered.pass()
+        try scheduler.submit(job("low", journal, priority: -1))
+        try scheduler.submit(job("a", journal))
+        try scheduler.submit(job("b", journal))
+        try scheduler.submit(job("high", journal, priority: 5))
+        gate.open()
+        #expect(journal.wait(for: 5) == ["first", "high", "a", "b", "low"])
+        scheduler.stop()
+    }
+
+    @Test func refusesWhatIsOverTheLimitsWithARetryHint() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init(requests: 3, bytes: 100))
+        let journal = Journal()
+        let gate = Gate()
+        try scheduler.submit(
+            job("held", journal, bytes: 60) { () throws(WireFault) in
+                gate.pass()
+                return WorkPlan { () throws(WireFault) in Outcome() }
+            })
+        let heavy = #expect(throws: WireFault.self) {
+            try scheduler.submit(job("heavy", journal, bytes: 41))
+        }
+        #expect(heavy?.code == .overloaded)
+        #expect((heavy?.retryAfterMilliseconds ?? 0) > 0)
+        try scheduler.submit(job("second", journal, bytes: 40))
+        try scheduler.submit(job("third", journal))
+        let full = #expect(throws: WireFault.self) { try scheduler.submit(job("x", journal)) }
+        #expect(full?.code == .overloaded)
+        gate.open()
+        #expect(Set(journal.wait(for: 3)) == ["held", "second", "third"])
+        scheduler.stop()
+        #expect(scheduler.statistics.refused == 2)
+        #expect(scheduler.statistics.bytes == 0)
+    }
+
+    @Test func answersAJobWhoseDeadlinePassesWhileItWaits() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let gate = Gate()
+        try scheduler.submit(
+            job("held", journal) { () throws(WireFault) in
+                gate.pass()
+                return WorkPlan { () throws(WireFault) in Outcome() }
+            })
+        let deadline = monotonicNow() + 1_000_000_000
+        try scheduler.submit(job("late", journal, deadline: deadline))
+        scheduler.expireDeadlines(now: deadline - 1)
+        #expect(journal.names.isEmpty)
+        scheduler.expireDeadlines(now: deadline)
+        #expect(journal.names == ["late"])
+        #expect(journal.code("late") == .deadlineExceeded)
+        gate.open()
+        #expect(journal.wait(for: 2) == ["late", "held"])
+        scheduler.stop()
+    }
+
+    @Test func stopsStartingItemsOnceTheDeadlineHasPassed() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let started = Mutex(0)
+        let deadline = monotonicNow() + 1_000_000_000
+        let expire: @Sendable () -> Void = { scheduler.expireDeadlines(now: deadline) }
+        try scheduler.submit(
+            job("long", journal, deadline: deadline) { () throws(WireFault) in
+                let stage = WorkPlan.Stage(itemCount: 100) { item, _ in
+                    started.withLock { $0 += 1 }
+                    if item == 2 { expire() }
+                }
+                return WorkPlan(stages: [stage]) { () throws(WireFault) in Outcome() }
+            })
+        #expect(journal.wait(for: 1) == ["long"])
+        #expect(journal.code("long") == .deadlineExceeded)
+        #expect(started.withLock { $0 } == 3)
+        scheduler.stop()
+        #expect(journal.names == ["long"])
+    }
+
+    @Test func finishesAdmittedJobsWhenItStopsAndRefusesNewOnes() throws {
+        let scheduler = Scheduler(threadCount: 2, limits: .init())
+        let journal = Journal()
+        let gate = Gate()
+        for index in 0..<10 {
+            try scheduler.submit(
+                job("\(index)", journal) { () throws(WireFault) in
+                    gate.pass()
+                    return WorkPlan { () throws(WireFault) in Outcome() }
+                })
+        }
+        scheduler.beginDraining()
+        let refusal = #expect(throws: WireFault.self) { try scheduler.submit(job("x", journal)) }
+        #expect(refusal?.code == .shuttingDown)
+        gate.open()
+        scheduler.stop()
+        #expect(journal.names.count == 10)
+    }
+
+    @Test func aFailingPlanOrFinishFailsThatJobAlone() throws {
+        let scheduler = Scheduler(threadCount: 2, limits: .init())
+        let journal = Journal()
+        let fault = WireFault(.badRequest, "no")
+        try scheduler.submit(job("plan", journal) { () throws(WireFault) in throw fault })
+        try scheduler.submit(
+            job("finish", journal) { () throws(WireFault) in
+                WorkPlan { () throws(WireFault) in throw fault }
+            })
+        try scheduler.submit(job("fine", journal))
+        _ = journal.wait(for: 3)
+        #expect(journal.code("plan") == .badRequest)
+        #expect(journal.code("finish") == .badRequest)
+        #expect(journal.code("fine") == nil)
+        scheduler.stop()
+        #expect(scheduler.statistics.failed == 2)
+    }
+}
