@@ -18,13 +18,13 @@ enum GradientOperation: Operation {
         let loss = try context.params.choice("loss", default: SteeringLoss.cosine)
         let pairwise = try context.params.bool("pairwise", default: false)
         let datatype = try context.outputDatatype()
-        if pairwise, context.params.has("weights") {
-            throw .parameter(
-                "weights", expected: "no weights with pairwise (each image has one prompt)",
-                actual: "weights")
-        }
         let prompts = try PromptSource(
             &context, field: "prompts", metric: .cosine, readsWeights: true)
+        if pairwise, prompts.hasStatedWeights {
+            throw .parameter(
+                "weights", expected: "no weights with pairwise (each image has one prompt)",
+                actual: "\(prompts.weights.count) weights")
+        }
         let images = try RequestImages(context.inputs, limit: context.limits.images)
         if pairwise, prompts.count != images.count {
             throw .parameter(

@@ -21,8 +21,21 @@ package final class Job: @unchecked Sendable {
         package let computed: UInt64
     }
 
+    /// The client and its name for the request.
+    package struct Origin: Hashable, Sendable {
+        let client: ClientAddress
+        let id: String
+
+        package init(client: ClientAddress, id: String) {
+            self.client = client
+            self.id = id
+        }
+    }
+
     package typealias Completion = @Sendable (Result<Outcome, WireFault>, Timing) -> Void
 
+    /// Who asked, and under which id; `nil` for jobs that nobody can cancel.
+    package let origin: Origin?
     package let priority: Int
     /// When the request came, in monotonic nanoseconds.
     package let arrival: UInt64
@@ -44,11 +57,12 @@ package final class Job: @unchecked Sendable {
     package var sequence: UInt64 = 0
 
     package init(
-        priority: Int, arrival: UInt64, deadline: UInt64?, bytes: Int,
+        origin: Origin? = nil, priority: Int, arrival: UInt64, deadline: UInt64?, bytes: Int,
         isExemptFromLimits: Bool = false,
         plan: @escaping @Sendable () throws(WireFault) -> WorkPlan,
         completion: @escaping Completion
     ) {
+        self.origin = origin
         self.priority = priority
         self.arrival = arrival
         self.deadline = deadline

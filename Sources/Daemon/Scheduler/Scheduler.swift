@@ -100,20 +100,29 @@ package final class Scheduler: Sendable {
 
     /// Answers jobs whose deadline has passed while they waited for a thread.
     package func expireDeadlines(now: UInt64) {
-        let expired: [Job] = state.update { state in
-            var expired: [Job] = []
-            for job in state.jobs {
-                guard let deadline = job.deadline, now >= deadline else { continue }
+        end(with: Scheduler.deadlineFault) { job in job.deadline.map { now >= $0 } ?? false }
+    }
+
+    /// Ends a job that nobody waits for any more; its completion gets `cancelled`.
+    package func cancel(_ origin: Job.Origin) {
+        end(with: WireFault(.cancelled, "the client went away")) { $0.origin == origin }
+    }
+
+    /// Ends the jobs that `isMeant` chooses: at once when no thread works on them, else as soon as
+    /// the items in flight are done; no further item is started.
+    private func end(with fault: WireFault, _ isMeant: (Job) -> Bool) {
+        let ended: [Job] = state.update { state in
+            var ended: [Job] = []
+            for job in state.jobs where isMeant(job) {
                 switch job.phase {
                 case .queued:
                     job.phase = .finished
-                    expired.append(job)
+                    ended.append(job)
                 case .running(let plan, let stage, _, let outstanding):
-                    // Items in flight run to their end; no further one is started.
-                    job.fault = Scheduler.deadlineFault
+                    job.fault = fault
                     if outstanding == 0 {
                         job.phase = .finished
-                        expired.append(job)
+                        ended.append(job)
                     } else {
                         job.phase = .running(
                             plan: plan, stage: stage, next: plan.stages[stage].itemCount,
@@ -122,11 +131,9 @@ package final class Scheduler: Sendable {
                 case .planning, .finished: break
                 }
             }
-            return expired
+            return ended
         }
-        for job in expired {
-            Scheduler.complete(job, .failure(Scheduler.deadlineFault), state)
-        }
+        for job in ended { Scheduler.complete(job, .failure(fault), state) }
     }
 
     /// Refuses new jobs; those admitted are finished.

@@ -73,7 +73,7 @@ package final class Engine: Sendable {
         let handles = self.handles
         let limits = self.limits
         return Job(
-            priority: request.priority, arrival: request.receivedAt,
+            origin: Job.Origin(client: request.client, id: request.id), priority: request.priority, arrival: request.receivedAt,
             deadline: request.deadline, bytes: request.inputBytes,
             isExemptFromLimits: request.client == Canary.address,
             plan: { () throws(WireFault) in
@@ -88,6 +88,11 @@ package final class Engine: Sendable {
                 case .failure(let fault): reply(Reply(failing: request, with: fault, timing: IPC.Timing(timing)))
                 }
             })
+    }
+
+    /// Drops a request whose client has gone.
+    package func abandon(_ client: ClientAddress, id: String) {
+        scheduler.cancel(Job.Origin(client: client, id: id))
     }
 
     /// Finishes what was admitted and ends the compute threads.

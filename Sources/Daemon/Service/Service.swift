@@ -32,6 +32,7 @@ final class Service: Sendable {
         let server = try Server(
             configuration: wire,
             log: { level, message in log.log(level: level.loggerLevel, "\(message)") },
+            abandoned: { client, id in box.engine?.abandon(client, id: id) },
             handler: { request in
                 box.engine?.handle(request) { reply in replies.send(reply, to: request.client) }
             })

@@ -141,6 +141,30 @@ private func job(
         scheduler.stop()
     }
 
+    @Test func dropsWhatACancelledClientStillHadWaiting() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let gate = Gate()
+        try scheduler.submit(
+            job("held", journal) { () throws(WireFault) in
+                gate.pass()
+                return WorkPlan { () throws(WireFault) in Outcome() }
+            })
+        let origin = Job.Origin(client: ClientAddress(socket: 0, routingID: [1]), id: "7")
+        try scheduler.submit(
+            Job(
+                origin: origin, priority: 0, arrival: monotonicNow(), deadline: nil, bytes: 0,
+                plan: { () throws(WireFault) in
+                    WorkPlan { () throws(WireFault) in Outcome() }
+                }, completion: journal.completion("gone")))
+        scheduler.cancel(origin)
+        #expect(journal.names == ["gone"])
+        #expect(journal.code("gone") == .cancelled)
+        gate.open()
+        scheduler.stop()
+        #expect(journal.names == ["gone", "held"])
+    }
+
     @Test func stopsStartingItemsOnceTheDeadlineHasPassed() throws {
         let scheduler = Scheduler(threadCount: 1, limits: .init())
         let journal = Journal()

@@ -1,0 +1,285 @@
+import Daemon
+import Encoders
+import Glibc
+import IPC
+import JSON
+import Testing
+
+@Suite struct OperationTests {
+    typealias F = EngineFixture
+
+    @Test func ranksPicturesByWhatThePromptSays() throws {
+        let fixture = try F()
+        let files = [
+            F.disc(F.green, on: F.white), F.disc(F.red, on: F.white), F.disc(F.blue, on: F.white),
+        ].map(F.file)
+        for (prompt, expected) in [
+            ("a green circle on a white background", 0), ("a red circle on a white background", 1),
+            ("a blue circle on a white background", 2),
+        ] {
+            let reply = fixture.call("rank", ["prompt": .string(prompt)], files)
+            let ranking = try #require(reply.result["ranking"]?.arrayValue)
+            #expect(ranking.count == 3)
+            #expect(ranking.first?["index"] == .integer(expected), "\(prompt)")
+        }
+    }
+
+    @Test func scoresAreCosinesOfTheEmbeddings() throws {
+        let fixture = try F()
+        let files = [F.disc(F.red, on: F.white), F.disc(F.blue, on: F.green, side: 97)].map(F.file)
+        let prompts: JSONValue = ["a red circle", "a blue circle", "a pizza"]
+        let images = try fixture.call("embed_image", [:], files).floats("embeddings")
+        let texts = try fixture.call("embed_text", ["texts": prompts]).floats("embeddings")
+        let width = images.count / 2
+        let scores = fixture.call("score", ["prompts": prompts], files)
+        #expect(scores.shape("scores") == [2, 3])
+        let values = try scores.floats("scores")
+        for image in 0..<2 {
+            for text in 0..<3 {
+                var dot: Float = 0
+                for index in 0..<width {
+                    dot += images[image * width + index] * texts[text * width + index]
+                }
+                #expect(abs(dot - values[image * 3 + text]) < 1e-5)
+            }
+        }
+        let pairwise = fixture.call(
+            "score", ["prompts": ["a red circle", "a blue circle"], "pairwise": true], files)
+        #expect(pairwise.shape("scores") == [2])
+        #expect(try pairwise.floats("scores") == [values[0], values[4]])
+        let clipscore = fixture.call(
+            "score", ["prompts": ["a red circle"], "metric": "clipscore"], files)
+        let prefixed = fixture.call("score", ["prompts": ["A photo depicts a red circle"]], files)
+        #expect(
+            try zip(clipscore.floats("scores"), prefixed.floats("scores"))
+                .allSatisfy { abs($0 - 2.5 * max($1, 0)) < 1e-5 })
+    }
+
+    @Test func classificationIsADistributionOverTheLabels() throws {
+        let fixture = try F()
+        let reply = fixture.call(
+            "classify", ["labels": ["red circle", "green square", "dog"]],
+            [F.file(F.disc(F.red, on: F.white))])
+        let probabilities = try reply.floats("probabilities")
+        #expect(reply.shape("probabilities") == [1, 3])
+        #expect(abs(probabilities.reduce(0, +) - 1) < 1e-5)
+        #expect(probabilities[0] == probabilities.max())
+    }
+
+    @Test(arguments: ["cosine", "spherical", "logit"])
+    func gradientAgreesWithFiniteDifferencesAtTheImagesOwnSize(loss: String) throws {
+        let fixture = try F()
+        let (height, width) = (40, 90)
+        var random = SeededGenerator(seed: 11)
+        let image = (0..<3 * height * width).map { _ in Float.random(in: 0.2...0.8, using: &random) }
+        let direction = image.map { _ in Float.random(in: -1...1, using: &random) }
+        let params: JSONObject = [
+            "prompts": ["a red circle", "a dog"], "weights": [1, -0.4], "loss": .string(loss),
+        ]
+        func moved(_ step: Float) -> Input {
+            F.floats([1, 3, height, width], zip(image, direction).map { $0 + step * $1 })
+        }
+        let reply = fixture.call("gradient", params, [moved(0)])
+        #expect(reply.shape("gradient") == [1, 3, height, width])
+        let gradient = try reply.floats("gradient")
+        let expected =
+            zip(gradient, direction).map { Double($0) * Double($1) }.reduce(0, +)
+        let step: Float = 2e-2
+        let above = try fixture.call("gradient", params, [moved(step)]).floats("loss")[0]
+        let below = try fixture.call("gradient", params, [moved(-step)]).floats("loss")[0]
+        let observed = (Double(above) - Double(below)) / (2 * Double(step))
+        let scale = max(abs(expected), abs(observed))
+        #expect(abs(observed - expected) < 0.03 * scale + 2e-4, "\(observed) \(expected)")
+    }
+
+    @Test func everyImageFormMeansTheSamePicture() throws {
+        let fixture = try F()
+        let side = 64
+        let rgb = F.pixels(F.red, on: F.white, side: side)
+        let rgba = stride(from: 0, to: rgb.count, by: 3).flatMap { rgb[$0..<$0 + 3] + [255] }
+        let planes = (0..<3).flatMap { channel in
+            (0..<side * side).map { Float(rgb[3 * $0 + channel]) / 255 }
+        }
+        let inputs = [
+            F.file(F.disc(F.red, on: F.white)),
+            Input(
+                TensorHeader(name: "images", datatype: .uint8, shape: [1, side, side, 3]),
+                Frame(rgb)),
+            Input(
+                TensorHeader(name: "images", datatype: .uint8, shape: [1, side, side, 4]),
+                Frame(rgba)),
+            F.floats([1, 3, side, side], planes),
+        ]
+        let scores = try fixture.call("score", ["prompts": ["a red circle"]], inputs)
+            .floats("scores")
+        #expect(scores[0] == scores[1])
+        #expect(scores[0] == scores[2])
+        // No resize at the model's own size: the float path sees the same values.
+        #expect(abs(scores[0] - scores[3]) < 1e-5)
+    }
+
+    @Test func aBadItemFailsAloneAndTheOthersAreUntouched() throws {
+        let fixture = try F()
+        let good = F.disc(F.red, on: F.white)
+        var notFinite = [Float](repeating: 0.5, count: 3 * 8 * 8)
+        notFinite[100] = .nan
+        let alone = try fixture.call("score", ["prompts": ["a red circle"]], [F.file(good)])
+            .floats("scores")
+        let reply = fixture.call(
+            "score", ["prompts": ["a red circle"]],
+            [
+                F.file(Array(good.prefix(good.count / 2))), F.file(good), F.file([]),
+                F.floats([1, 3, 8, 8], notFinite), F.file(Array("GIF89a".utf8)),
+            ])
+        #expect(reply.status == .ok)
+        #expect(reply.items.map(\.index) == [0, 2, 3, 4])
+        #expect(reply.items.allSatisfy { $0.error.code == .badImage })
+        let scores = try reply.floats("scores")
+        #expect(scores[1] == alone[0])
+        #expect([0, 2, 3, 4].allSatisfy { scores[$0].isNaN })
+        let gradient = fixture.call(
+            "gradient", ["prompts": ["a red circle"]], [F.file([1, 2, 3]), F.file(good)])
+        #expect(gradient.items.map(\.index) == [0])
+        #expect(gradient.shape("gradient") == [2, 3, 64, 64])
+        #expect(try gradient.floats("loss")[0].isNaN)
+        #expect(try gradient.floats("loss")[1].isFinite)
+    }
+
+    @Test func resultsDoNotDependOnBatchOrThreads() throws {
+        let one = try F(threads: 1)
+        let many = try F(threads: 3)
+        let files = (0..<7).map { index in
+            F.file(F.disc([UInt8(30 * index), 90, 200], on: F.white, side: 50 + 13 * index))
+        }
+        let prompts: JSONValue = ["a red circle", "a much longer prompt about a dog and a cat"]
+        let batch = try many.call("score", ["prompts": prompts], files).floats("scores")
+        let gradients = try (0..<7).map {
+            try many.call("gradient", ["prompts": prompts], files).floats("gradient.\($0)")
+        }
+        for (index, file) in files.enumerated() {
+            #expect(
+                try one.call("score", ["prompts": prompts], [file]).floats("scores")
+                    == Array(batch[2 * index..<2 * index + 2]))
+            #expect(
+                try one.call("gradient", ["prompts": prompts], [file]).floats("gradient")
+                    == gradients[index])
+        }
+    }
+
+    @Test func preparedPromptsGiveTheSameResultsUntilTheyAreReleased() throws {
+        let fixture = try F()
+        let file = F.file(F.disc(F.red, on: F.white))
+        let params: JSONObject = ["prompts": ["a red circle", "a dog"], "weights": [1, -0.5]]
+        let prepared = fixture.call("prepare", params)
+        let handle = try #require(prepared.result["handle"])
+        #expect(
+            try fixture.call("gradient", ["handle": handle], [file]).floats("gradient")
+                == fixture.call("gradient", params, [file]).floats("gradient"))
+        #expect(
+            try fixture.call("score", ["handle": handle], [file]).floats("scores")
+                == fixture.call("score", ["prompts": ["a red circle", "a dog"]], [file])
+                .floats("scores"))
+        #expect(fixture.call("classify", ["handle": handle], [file]).error?.code == .badRequest)
+        #expect(
+            fixture.call("score", ["handle": handle, "metric": "clipscore"], [file]).error?.code
+                == .badRequest)
+        #expect(fixture.call("release", ["handle": handle]).status == .ok)
+        #expect(fixture.call("release", ["handle": handle]).error?.field == "params.handle")
+        let after = fixture.call("gradient", ["handle": handle], [file])
+        #expect(after.error?.field == "params.handle")
+    }
+
+    @Test func nothingIsDroppedSilently() throws {
+        let fixture = try F()
+        let long = String(repeating: "a red circle and ", count: 60)
+        let refused = fixture.call("score", ["prompts": ["a dog", .string(long)]], [
+            F.file(F.disc(F.red, on: F.white))
+        ])
+        #expect(refused.error?.code == .promptTooLong)
+        #expect(refused.error?.field == "params.prompts[1]")
+        let cut = fixture.call("embed_text", ["texts": [.string(long)], "long_prompts": "truncate"])
+        #expect(cut.status == .ok)
+        #expect(cut.warnings.contains { $0.contains("tokens dropped") })
+        let tokens = fixture.call("tokenize", ["texts": ["a dog", .string(long)]])
+        #expect(tokens.items.map(\.index) == [1])
+        let unknown = fixture.call("embed_text", ["texts": ["a dog"], "normalise": true])
+        #expect(unknown.warnings == ["unknown parameter \"normalise\" ignored"])
+    }
+
+    @Test func outputsComeInTheDatatypeAskedFor() throws {
+        let fixture = try F()
+        let full = try fixture.call("embed_text", ["texts": ["a dog"]]).floats("embeddings")
+        let half = fixture.call("embed_text", ["texts": ["a dog"], "datatype": "FP16"])
+        #expect(half.outputs.first?.header.datatype == .fp16)
+        let narrowed = half.outputs[0].frame.withUnsafeBytes {
+            $0.bindMemory(to: UInt16.self).map { Float(Float16(bitPattern: $0)) }
+        }
+        #expect(zip(full, narrowed).allSatisfy { abs($0 - $1) < 1e-3 })
+    }
+
+    @Test(arguments: [
+        ("score", [:], "params.prompts"), ("score", ["prompts": []], "params.prompts"),
+        ("score", ["prompts": "a dog"], "params.prompts"),
+        ("score", ["prompts": ["a", 3]], "params.prompts[1]"),
+        ("score", ["prompts": ["a"], "metric": "euclid"], "params.metric"),
+        ("score", ["prompts": ["a", "b"], "pairwise": true], "params.prompts"),
+        ("score", ["prompts": ["a"], "handle": "x"], "params.handle"),
+        ("score", ["prompts": ["a"], "datatype": "FP64"], "params.datatype"),
+        ("rank", ["prompt": ["a"]], "params.prompt"),
+        ("rank", ["prompt": "a", "top_k": 0], "params.top_k"),
+        ("classify", ["labels": ["a"], "templates": ["none"]], "params.templates[0]"),
+        ("gradient", ["prompts": ["a"], "weights": [1, 2]], "params.weights"),
+        ("gradient", ["prompts": ["a", "b"], "weights": [1, -1]], "params.weights"),
+        ("gradient", ["prompts": ["a"], "loss": "mse"], "params.loss"),
+        ("gradient", ["prompts": ["a"], "weights": [1], "pairwise": true], "params.weights"),
+        ("gradient", ["prompts": ["a"], "pairwise": 1], "params.pairwise"),
+    ] as [(String, JSONObject, String)])
+    func refusesBadParametersByName(op: String, params: JSONObject, field: String) throws {
+        let fixture = try F()
+        let reply = fixture.call(op, params, [F.file(F.disc(F.red, on: F.white))])
+        #expect(reply.error?.code == .badRequest)
+        #expect(reply.error?.field == field)
+    }
+
+    @Test func refusesTensorsThatAreNoImages() throws {
+        let fixture = try F()
+        let params: JSONObject = ["prompts": ["a"]]
+        let wrongShape = fixture.call("score", params, [F.floats([1, 4, 2, 2], Array(repeating: 0, count: 16))])
+        #expect(wrongShape.error?.code == .badTensor)
+        #expect(wrongShape.error?.field == "inputs[0].shape")
+        let integers = Input(
+            TensorHeader(name: "images", datatype: .int32, shape: [1]), Frame([1] as [Int32]))
+        #expect(fixture.call("score", params, [integers]).error?.code == .badTensor)
+        #expect(fixture.call("score", params).error?.field == "inputs")
+    }
+
+    @Test func answersQuestionsAboutItself() throws {
+        let fixture = try F()
+        let hello = fixture.call("hello")
+        #expect(hello.result["protocol"] == "GD01")
+        #expect(hello.result["operations"]?.arrayValue?.contains("gradient") == true)
+        #expect(fixture.call("ping").status == .ok)
+        #expect(fixture.call("models").result["models"]?.arrayValue?.count == 1)
+        #expect(fixture.call("status").result["threads"] == 2)
+        #expect(fixture.call("health").result["ready"] == false)
+        fixture.engine.canary.run(on: fixture.engine)
+        #expect(fixture.call("health").result["ready"] == true)
+        fixture.engine.canary.run(on: fixture.engine)
+        #expect(fixture.call("health").result["ready"] == true)
+        #expect(fixture.call("nonsense").error?.code == .unknownOp)
+        #expect(fixture.call("embed_text", ["texts": ["a"]], model: "x").error?.code == .unknownModel)
+    }
+}
+
+/// SplitMix64, so that a failure can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
