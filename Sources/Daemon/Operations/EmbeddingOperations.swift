@@ -66,7 +66,7 @@ enum EmbedTextOperation: Operation {
                 }
             }
             outcome.outputs = [
-                .embeddings(
+                try .embeddings(
                     results.map { try? $0.get().embedding }, width: stage.tower.embeddingWidth,
                     normalize: normalize, datatype: datatype)
             ]
@@ -86,10 +86,10 @@ enum EmbedImageOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: [stage.stage]) { () throws(WireFault) in
-            Outcome(
+            return Outcome(
                 model: model,
                 outputs: [
-                    .embeddings(
+                    try .embeddings(
                         stage.embeddings, width: stage.embeddingWidth, normalize: normalize,
                         datatype: datatype)
                 ],
@@ -102,7 +102,7 @@ extension Output {
     /// `embeddings` [N, D]; items that failed are rows of NaN.
     fileprivate static func embeddings(
         _ rows: [[Float]?], width: Int, normalize: Bool, datatype: OutputDatatype
-    ) -> Output {
+    ) throws(WireFault) -> Output {
         var values: [Float] = []
         values.reserveCapacity(rows.count * width)
         for row in rows {
@@ -112,7 +112,7 @@ extension Output {
                 values += repeatElement(.nan, count: width)
             }
         }
-        return Output(
+        return try Output(
             name: "embeddings", shape: [rows.count, width], values: values, datatype: datatype)
     }
 }

@@ -17,15 +17,12 @@ enum OutputDatatype: String, CaseIterable, Sendable {
 
 extension Output {
     /// A float tensor in the datatype asked for; narrowing rounds to nearest even.
-    init(name: String, shape: [Int], values: [Float], datatype: OutputDatatype) {
+    init(
+        name: String, shape: [Int], values: [Float], datatype: OutputDatatype
+    ) throws(WireFault) {
         precondition(shape.reduce(1, *) == values.count, "a tensor's values fill its shape")
-        let frame =
-            switch datatype {
-            case .fp32: Frame(values)
-            case .fp16: Frame(TensorEncoding.fp16(values))
-            case .bf16: Frame(TensorEncoding.bf16(values))
-            }
-        self.init(TensorHeader(name: name, datatype: datatype.datatype, shape: shape), frame)
+        self = try TensorEncoding.tensor(
+            name: name, shape: shape, values: values, as: datatype.datatype)
     }
 }
 

@@ -71,7 +71,7 @@ enum GradientOperation: Operation {
             let results = computed.all.map { try? $0?.get() }
             return Outcome(
                 model: model, result: ["loss": .string(loss.rawValue)],
-                outputs: outputs(results, datatype), items: ImageStage.faults(computed),
+                outputs: try outputs(results, datatype), items: ImageStage.faults(computed),
                 warnings: warnings + prompts.warnings)
         }
     }
@@ -104,7 +104,9 @@ enum GradientOperation: Operation {
 
     /// `gradient` [N, 3, H, W] when all sizes agree, else `gradient.i` [3, H, W]; `loss`, `score`
     /// [N]. Items that failed are NaN; a failed item of unknown size has no `gradient.i`.
-    private static func outputs(_ results: [Computed?], _ datatype: OutputDatatype) -> [Output] {
+    private static func outputs(
+        _ results: [Computed?], _ datatype: OutputDatatype
+    ) throws(WireFault) -> [Output] {
         var outputs: [Output] = []
         let known = results.compactMap { $0 }
         if let first = known.first {
@@ -123,25 +125,25 @@ enum GradientOperation: Operation {
                     }
                 }
                 outputs.append(
-                    Output(
+                    try Output(
                         name: "gradient", shape: [results.count, 3, first.height, first.width],
                         values: values, datatype: datatype))
             } else {
                 for (index, result) in results.enumerated() {
                     guard let result else { continue }
                     outputs.append(
-                        Output(
+                        try Output(
                             name: "gradient.\(index)", shape: [3, result.height, result.width],
                             values: result.gradient.gradient, datatype: datatype))
                 }
             }
         }
         outputs.append(
-            Output(
+            try Output(
                 name: "loss", shape: [results.count],
                 values: results.map { $0?.gradient.loss ?? .nan }, datatype: datatype))
         outputs.append(
-            Output(
+            try Output(
                 name: "score", shape: [results.count],
                 values: results.map { $0?.gradient.score ?? .nan }, datatype: datatype))
         return outputs

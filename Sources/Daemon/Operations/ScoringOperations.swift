@@ -31,7 +31,7 @@ enum ScoreOperation: Operation {
             return Outcome(
                 model: model, result: ["metric": .string(metric.rawValue)],
                 outputs: [
-                    Output(
+                    try Output(
                         name: "scores",
                         shape: pairwise ? [rows.count] : [rows.count, texts.count],
                         values: rows.flatMap { $0 }, datatype: datatype)
@@ -93,7 +93,7 @@ enum ClassifyOperation: Operation {
             return Outcome(
                 model: model, result: ["labels": .array(classes.labels.map { .string($0) })],
                 outputs: [
-                    Output(
+                    try Output(
                         name: "probabilities", shape: [rows.count, vectors.count],
                         values: rows.flatMap { $0 }, datatype: datatype)
                 ],

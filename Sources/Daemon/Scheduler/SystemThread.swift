@@ -19,12 +19,13 @@ final class SystemThread: @unchecked Sendable {
             }
         }
         let start = Unmanaged.passRetained(Start(name: String(name.prefix(15)), body: body))
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
+        let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
+        defer { attributes.deallocate() }
+        pthread_attr_init(attributes)
         // Deep call chains of the JSON parser and the BLAS library fit with room to spare.
-        pthread_attr_setstacksize(&attributes, 8 << 20)
+        pthread_attr_setstacksize(attributes, 8 << 20)
         let status = pthread_create(
-            &handle, &attributes,
+            &handle, attributes,
             { argument in
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
@@ -32,7 +33,7 @@ final class SystemThread: @unchecked Sendable {
                 start.body()
                 return nil
             }, start.toOpaque())
-        pthread_attr_destroy(&attributes)
+        pthread_attr_destroy(attributes)
         precondition(status == 0, "the system refused a thread at start-up: error \(status)")
     }
 
