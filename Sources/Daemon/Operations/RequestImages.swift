@@ -9,7 +9,7 @@ struct RequestImages: Sendable {
         /// UINT8 [H, W, channels] from `offset` in the frame.
         case bytes(Frame, offset: Int, height: Int, width: Int, channels: Int)
         /// Floats [3, H, W] from `offset` in the frame.
-        case floats(Frame, Datatype, offset: Int, height: Int, width: Int)
+        case floats(Frame, FloatFormat, offset: Int, height: Int, width: Int)
     }
 
     /// One image, ready for a tower's preprocessing.
@@ -45,17 +45,9 @@ struct RequestImages: Sendable {
                             input.frame, offset: item * stride, height: shape[1],
                             width: shape[2], channels: shape[3]))
                 }
-            case .fp32, .fp16, .bf16:
-                guard shape.count == 4, shape[1] == 3 else {
-                    throw RequestImages.fault(header, index, "[N, 3, H, W]")
-                }
-                let stride = 3 * shape[2] * shape[3] * (header.datatype.size ?? 0)
-                for item in 0..<shape[0] {
-                    sources.append(
-                        .floats(
-                            input.frame, header.datatype, offset: item * stride,
-                            height: shape[2], width: shape[3]))
-                }
+            case .fp32: try RequestImages.append(input, index, .fp32, to: &sources)
+            case .fp16: try RequestImages.append(input, index, .fp16, to: &sources)
+            case .bf16: try RequestImages.append(input, index, .bf16, to: &sources)
             case .int32, .int64:
                 throw WireFault(
                     .badTensor,
@@ -75,6 +67,23 @@ struct RequestImages: Sendable {
                 field: "inputs")
         }
         self.sources = sources
+    }
+
+    /// Adds the items of a float tensor [N, 3, H, W].
+    private static func append(
+        _ input: Input, _ index: Int, _ format: FloatFormat, to sources: inout [Source]
+    ) throws(WireFault) {
+        let shape = input.header.shape
+        guard shape.count == 4, shape[1] == 3 else {
+            throw fault(input.header, index, "[N, 3, H, W]")
+        }
+        let stride = 3 * shape[2] * shape[3] * format.size
+        for item in 0..<shape[0] {
+            sources.append(
+                .floats(
+                    input.frame, format, offset: item * stride, height: shape[2],
+                    width: shape[3]))
+        }
     }
 
     private static func fault(_ header: TensorHeader, _ index: Int, _ expected: String) -> WireFault
@@ -102,15 +111,13 @@ struct RequestImages: Sendable {
                     channels == 3
                         ? try DecodedImage(rgb: bytes, height: height, width: width)
                         : try DecodedImage(rgba: bytes, height: height, width: width))
-            case .floats(let frame, let datatype, let offset, let height, let width):
-                let bytes = frame.bytes(
-                    offset..<offset + 3 * height * width * (datatype.size ?? 0))
-                let floats: [Float] =
-                    switch datatype {
-                    case .fp16: try PixelConversions.widenFP16(bytes, height: height, width: width)
-                    case .bf16: try PixelConversions.widenBF16(bytes, height: height, width: width)
-                    default: try PixelConversions.readFP32(bytes, height: height, width: width)
-                    }
+            case .floats(let frame, let format, let offset, let height, let width):
+                let end = offset + 3 * height * width * format.size
+                let floats = try frame.withUnsafeBytes { bytes throws(EncoderError) in
+                    try PixelConversions.planes(
+                        UnsafeRawBufferPointer(rebasing: bytes[offset..<end]), format: format,
+                        height: height, width: width)
+                }
                 return .floats(floats, height: height, width: width)
             }
         } catch {
@@ -126,13 +133,7 @@ struct RequestImages: Sendable {
         case .floats(let pixels, let height, let width):
             return (pixels, height, width)
         case .decoded(let image):
-            do throws(EncoderError) {
-                return (
-                    try PixelConversions.floats(image), image.height, image.width
-                )
-            } catch {
-                throw WireFault(error)
-            }
+            return (image.unitPlanes(model.preprocessing.profile), image.height, image.width)
         }
     }
 }

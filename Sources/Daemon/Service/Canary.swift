@@ -60,9 +60,12 @@ package final class Canary: Sendable {
         var inputs: [Input] = []
         let op: String
         if model.model.vision != nil {
-            inputs = [
-                Input(name: "image", bytes: Canary.picture, contentType: "image/png")
-            ]
+            switch Canary.picture {
+            case .success(let file):
+                inputs = [Input(name: "image", bytes: file, contentType: "image/png")]
+            case .failure(let error):
+                return "\(error)"
+            }
         }
         if model.model.text != nil, model.model.vision != nil {
             op = "gradient"
@@ -101,7 +104,7 @@ package final class Canary: Sendable {
     }
 
     /// A red disc on blue, 48 × 48.
-    private static let picture: [UInt8] = {
+    private static let picture: Result<[UInt8], EncoderError> = {
         let side = 48
         var pixels: [UInt8] = []
         for y in 0..<side {
@@ -111,6 +114,10 @@ package final class Canary: Sendable {
                 pixels += dx * dx + dy * dy < 30 * 30 ? [220, 30, 40] : [30, 60, 200]
             }
         }
-        return PNGEncoder.encode(rgb: pixels, height: side, width: side)
+        do throws(EncoderError) {
+            return .success(try PNGEncoder.encode(rgb: pixels, height: side, width: side))
+        } catch {
+            return .failure(error)
+        }
     }()
 }

@@ -30,8 +30,8 @@ struct EngineFixture {
     /// A disc on a ground, as the PNG bytes of a file.
     static func disc(
         _ colour: [UInt8], on ground: [UInt8], side: Int = 64, radius: Double = 0.3
-    ) -> [UInt8] {
-        PNGEncoder.encode(
+    ) throws -> [UInt8] {
+        try PNGEncoder.encode(
             rgb: pixels(colour, on: ground, side: side, radius: radius), height: side, width: side)
     }
 

@@ -11,7 +11,7 @@ import Testing
     @Test func ranksPicturesByWhatThePromptSays() throws {
         let fixture = try F()
         let files = [
-            F.disc(F.green, on: F.white), F.disc(F.red, on: F.white), F.disc(F.blue, on: F.white),
+            try F.disc(F.green, on: F.white), try F.disc(F.red, on: F.white), try F.disc(F.blue, on: F.white),
         ].map(F.file)
         for (prompt, expected) in [
             ("a green circle on a white background", 0), ("a red circle on a white background", 1),
@@ -26,7 +26,7 @@ import Testing
 
     @Test func scoresAreCosinesOfTheEmbeddings() throws {
         let fixture = try F()
-        let files = [F.disc(F.red, on: F.white), F.disc(F.blue, on: F.green, side: 97)].map(F.file)
+        let files = [try F.disc(F.red, on: F.white), try F.disc(F.blue, on: F.green, side: 97)].map(F.file)
         let prompts: JSONValue = ["a red circle", "a blue circle", "a pizza"]
         let images = try fixture.call("embed_image", [:], files).floats("embeddings")
         let texts = try fixture.call("embed_text", ["texts": prompts]).floats("embeddings")
@@ -59,7 +59,7 @@ import Testing
         let fixture = try F()
         let reply = fixture.call(
             "classify", ["labels": ["red circle", "green square", "dog"]],
-            [F.file(F.disc(F.red, on: F.white))])
+            [F.file(try F.disc(F.red, on: F.white))])
         let probabilities = try reply.floats("probabilities")
         #expect(reply.shape("probabilities") == [1, 3])
         #expect(abs(probabilities.reduce(0, +) - 1) < 1e-5)
@@ -101,7 +101,7 @@ import Testing
             (0..<side * side).map { Float(rgb[3 * $0 + channel]) / 255 }
         }
         let inputs = [
-            F.file(F.disc(F.red, on: F.white)),
+            F.file(try F.disc(F.red, on: F.white)),
             Input(
                 TensorHeader(name: "images", datatype: .uint8, shape: [1, side, side, 3]),
                 Frame(rgb)),
@@ -120,7 +120,7 @@ import Testing
 
     @Test func aBadItemFailsAloneAndTheOthersAreUntouched() throws {
         let fixture = try F()
-        let good = F.disc(F.red, on: F.white)
+        let good = try F.disc(F.red, on: F.white)
         var notFinite = [Float](repeating: 0.5, count: 3 * 8 * 8)
         notFinite[100] = .nan
         let alone = try fixture.call("score", ["prompts": ["a red circle"]], [F.file(good)])
@@ -148,8 +148,8 @@ import Testing
     @Test func resultsDoNotDependOnBatchOrThreads() throws {
         let one = try F(threads: 1)
         let many = try F(threads: 3)
-        let files = (0..<7).map { index in
-            F.file(F.disc([UInt8(30 * index), 90, 200], on: F.white, side: 50 + 13 * index))
+        let files = try (0..<7).map { index in
+            F.file(try F.disc([UInt8(30 * index), 90, 200], on: F.white, side: 50 + 13 * index))
         }
         let prompts: JSONValue = ["a red circle", "a much longer prompt about a dog and a cat"]
         let batch = try many.call("score", ["prompts": prompts], files).floats("scores")
@@ -168,7 +168,7 @@ import Testing
 
     @Test func preparedPromptsGiveTheSameResultsUntilTheyAreReleased() throws {
         let fixture = try F()
-        let file = F.file(F.disc(F.red, on: F.white))
+        let file = F.file(try F.disc(F.red, on: F.white))
         let params: JSONObject = ["prompts": ["a red circle", "a dog"], "weights": [1, -0.5]]
         let prepared = fixture.call("prepare", params)
         let handle = try #require(prepared.result["handle"])
@@ -193,7 +193,7 @@ import Testing
         let fixture = try F()
         let long = String(repeating: "a red circle and ", count: 60)
         let refused = fixture.call("score", ["prompts": ["a dog", .string(long)]], [
-            F.file(F.disc(F.red, on: F.white))
+            F.file(try F.disc(F.red, on: F.white))
         ])
         #expect(refused.error?.code == .promptTooLong)
         #expect(refused.error?.field == "params.prompts[1]")
@@ -236,7 +236,7 @@ import Testing
     ] as [(String, JSONObject, String)])
     func refusesBadParametersByName(op: String, params: JSONObject, field: String) throws {
         let fixture = try F()
-        let reply = fixture.call(op, params, [F.file(F.disc(F.red, on: F.white))])
+        let reply = fixture.call(op, params, [F.file(try F.disc(F.red, on: F.white))])
         #expect(reply.error?.code == .badRequest)
         #expect(reply.error?.field == field)
     }
