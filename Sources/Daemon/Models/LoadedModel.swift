@@ -36,4 +36,19 @@ package final class LoadedModel: Sendable {
         }
         return object
     }
+
+    /// One line for the log: what towers it has and how large they are.
+    var summary: String {
+        var parts: [String] = []
+        if let vision = model.configuration.vision {
+            parts.append(
+                "image \(vision.imageSize) px, patch \(vision.patchSize), "
+                    + "\(vision.layers) × \(vision.width)")
+        }
+        if let text = model.configuration.text {
+            parts.append(
+                "text \(text.contextLength) tokens, \(text.layers) × \(text.width)")
+        }
+        return parts.joined(separator: "; ") + "; fingerprint \(model.fingerprint.prefix(12))"
+    }
 }

@@ -33,7 +33,7 @@ enum GradientOperation: Operation {
         }
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
-        let tower = try ImageStage.visionTower(of: model)
+        let side = try ImageSide(model)
         // Filled by a stage of one item between the texts and the images.
         let objectives = Slots<Result<[PromptObjective], WireFault>>(count: 1)
         let computed = Slots<Result<Computed, WireFault>>(count: images.count)
@@ -46,26 +46,17 @@ enum GradientOperation: Operation {
                 objectives[0] = .failure(error)
             }
         }
-        let differentiate = WorkPlan.Stage(itemCount: images.count) { item, worker in
+        let backward = WorkPlan.Stage(itemCount: images.count) { item, worker in
             guard case .success(let all) = objectives[0] else { return }
             do throws(WireFault) {
-                let (pixels, height, width) = try images.loadFloats(item, for: model.model)
-                let map: DifferentiablePreprocessing
-                do throws(EncoderError) {
-                    map = try worker.preprocessing(for: model.model, height: height, width: width)
-                } catch {
-                    throw WireFault(error)
-                }
-                let gradient = PixelGradient(
-                    image: pixels, objective: all[pairwise ? item : 0], preprocessing: map,
-                    tower: tower, workspace: worker.workspace(for: tower))
                 computed[item] = .success(
-                    Computed(height: height, width: width, gradient: gradient))
+                    try differentiate(
+                        images, item, side, all[pairwise ? item : 0], worker))
             } catch {
                 computed[item] = .failure(error)
             }
         }
-        return WorkPlan(stages: prompts.stages + [combine, differentiate]) {
+        return WorkPlan(stages: prompts.stages + [combine, backward]) {
             () throws(WireFault) in
             if case .failure(let fault) = objectives[0] { throw fault }
             let results = computed.all.map { try? $0?.get() }
@@ -73,6 +64,22 @@ enum GradientOperation: Operation {
                 model: model, result: ["loss": .string(loss.rawValue)],
                 outputs: try outputs(results, datatype), items: ImageStage.faults(computed),
                 warnings: warnings + prompts.warnings)
+        }
+    }
+
+    private static func differentiate(
+        _ images: RequestImages, _ item: Int, _ side: ImageSide, _ objective: PromptObjective,
+        _ worker: Worker
+    ) throws(WireFault) -> Computed {
+        let (pixels, height, width) = try images.loadFloats(item, for: side)
+        do throws(EncoderError) {
+            let gradient = try PixelGradient(
+                image: pixels, objective: objective,
+                preprocessing: worker.preprocessing(for: side, height: height, width: width),
+                tower: side.tower, workspace: worker.workspace(for: side.tower))
+            return Computed(height: height, width: width, gradient: gradient)
+        } catch {
+            throw WireFault(error)
         }
     }
 

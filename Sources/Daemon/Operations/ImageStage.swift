@@ -4,55 +4,42 @@ import IPC
 /// Encodes a request's images, one item each; a bad image fails alone.
 struct ImageStage: Sendable {
     let images: RequestImages
-    private let model: CLIPModel
-    private let tower: VisionTower
+    private let side: ImageSide
     private let slots: Slots<Result<[Float], WireFault>>
 
     /// - Throws: `bad_request` when the model has no image tower, and what `RequestImages` throws.
     init(_ context: OperationContext) throws(WireFault) {
-        tower = try ImageStage.visionTower(of: context.model)
-        model = context.model.model
+        side = try ImageSide(context.model)
         images = try RequestImages(context.inputs, limit: context.limits.images)
         slots = Slots(count: images.count)
     }
 
-    static func visionTower(of model: LoadedModel) throws(WireFault) -> VisionTower {
-        guard let tower = model.model.vision else {
-            throw WireFault(
-                .badRequest,
-                "expected a model with an image tower, "
-                    + "found \"\(model.name)\" without one",
-                field: "model")
-        }
-        return tower
-    }
-
     var count: Int { images.count }
-    var embeddingWidth: Int { tower.embeddingWidth }
+    var embeddingWidth: Int { side.tower.embeddingWidth }
 
     var stage: WorkPlan.Stage {
         WorkPlan.Stage(itemCount: images.count) { item, worker in
             do throws(WireFault) {
-                slots[item] = .success(
-                    tower.embed(
-                        try pixels(item, worker), workspace: worker.workspace(for: tower)))
+                slots[item] = .success(try embed(item, worker))
             } catch {
                 slots[item] = .failure(error)
             }
         }
     }
 
-    /// The tower's input [3, S, S]: byte images take the exact path, floats the differentiable one.
-    private func pixels(_ item: Int, _ worker: Worker) throws(WireFault) -> [Float] {
+    /// Byte images take the exact path to the tower's input, floats the differentiable one.
+    private func embed(_ item: Int, _ worker: Worker) throws(WireFault) -> [Float] {
         let image = try images.load(item)
         do throws(EncoderError) {
+            let pixels: [Float]
             switch image {
             case .decoded(let image):
-                return try model.preprocessing.pixels(image)
+                pixels = try side.preprocessing.pixels(image)
             case .floats(let floats, let height, let width):
-                return try worker.preprocessing(for: model, height: height, width: width)
+                pixels = try worker.preprocessing(for: side, height: height, width: width)
                     .forward(floats)
             }
+            return try side.tower.embed(pixels, workspace: worker.workspace(for: side.tower))
         } catch {
             throw WireFault(error)
         }
@@ -77,5 +64,23 @@ struct ImageStage: Sendable {
                     error: WireFault(.internal, "the item was not processed"))
             }
         }
+    }
+}
+
+/// The image side of a model: its tower and how pictures are made ready for it.
+struct ImageSide: Sendable {
+    let tower: VisionTower
+    let preprocessing: ImagePreprocessing
+
+    /// - Throws: `bad_request` when the model has no image tower.
+    init(_ model: LoadedModel) throws(WireFault) {
+        guard let tower = model.model.vision, let preprocessing = model.model.preprocessing else {
+            throw WireFault(
+                .badRequest,
+                "expected a model with an image tower, found \"\(model.name)\" without one",
+                field: "model")
+        }
+        self.tower = tower
+        self.preprocessing = preprocessing
     }
 }

@@ -127,13 +127,13 @@ struct RequestImages: Sendable {
 
     /// One image as floats [3, H, W] in 0…1, for gradients.
     func loadFloats(
-        _ index: Int, for model: CLIPModel
+        _ index: Int, for side: ImageSide
     ) throws(WireFault) -> (pixels: [Float], height: Int, width: Int) {
         switch try load(index) {
         case .floats(let pixels, let height, let width):
             return (pixels, height, width)
         case .decoded(let image):
-            return (image.unitPlanes(model.preprocessing.profile), image.height, image.width)
+            return (image.unitPlanes(side.preprocessing.profile), image.height, image.width)
         }
     }
 }

@@ -55,11 +55,8 @@ struct TextStage: Sendable {
                 let tokenized = try TextStage.tokenize(
                     texts[item], tokenizer, tower, overflow, limits, field: fieldName(item))
                 slots[item] = .success(
-                    Encoded(
-                        embedding: tower.embed(
-                            tokens: tokenized.tokens, workspace: worker.workspace(for: tower)),
-                        droppedTokens: tokenized.droppedTokens,
-                        droppedText: tokenized.droppedText))
+                    try TextStage.encode(
+                        tokenized, tower, worker.workspace(for: tower), field: fieldName(item)))
             } catch {
                 slots[item] = .failure(error)
             }
@@ -68,6 +65,18 @@ struct TextStage: Sendable {
 
     private func fieldName(_ item: Int) -> String {
         field == "prompt" ? "params.prompt" : "params.\(field)[\(item / textsPerEntry)]"
+    }
+
+    private static func encode(
+        _ text: TokenizedText, _ tower: TextTower, _ workspace: TextWorkspace, field: String
+    ) throws(WireFault) -> Encoded {
+        do throws(EncoderError) {
+            return Encoded(
+                embedding: try tower.embed(tokens: text.tokens, workspace: workspace),
+                droppedTokens: text.droppedTokens, droppedText: text.droppedText)
+        } catch {
+            throw WireFault(error, field: field)
+        }
     }
 
     static func tokenize(

@@ -8,7 +8,7 @@ package final class Worker {
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
 
     private struct ResizeKey: Hashable {
-        let model: ObjectIdentifier
+        let tower: ObjectIdentifier
         let height: Int
         let width: Int
     }
@@ -36,12 +36,12 @@ package final class Worker {
 
     /// The differentiable map from an H × W image to the tower's input.
     func preprocessing(
-        for model: CLIPModel, height: Int, width: Int
+        for side: ImageSide, height: Int, width: Int
     ) throws(EncoderError) -> DifferentiablePreprocessing {
-        let key = ResizeKey(model: ObjectIdentifier(model), height: height, width: width)
+        let key = ResizeKey(tower: ObjectIdentifier(side.tower), height: height, width: width)
         if let map = resizing[key] { return map }
         let map = try DifferentiablePreprocessing(
-            model.preprocessing, height: height, width: width)
+            side.preprocessing, height: height, width: width)
         if resizing.count >= Worker.keptSizes { resizing.removeAll() }
         resizing[key] = map
         return map

@@ -21,7 +21,7 @@ final class Service: Sendable {
         let registry = try ModelRegistry(
             sources: configuration.models, defaultName: configuration.defaultModel)
         for model in registry.models {
-            log.info("model \(model.name): \(model.model.summary)")
+            log.info("model \(model.name): \(model.summary)")
         }
         // The handler needs the engine and the engine's facts need the server: the box closes
         // the circle before the first request can come.

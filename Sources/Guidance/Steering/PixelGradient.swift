@@ -14,12 +14,13 @@ public struct PixelGradient: Sendable {
     /// - Parameters:
     ///   - image: [3, H, W], nominally 0…1; values outside are not clamped.
     ///   - preprocessing: the differentiable map for this H × W and this tower.
+    /// - Throws: what the tower throws for pixels that are not its size.
     public init(
         image: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing,
         tower: VisionTower, workspace: VisionWorkspace
-    ) {
+    ) throws(EncoderError) {
         var evaluation = PromptObjective.Evaluation(loss: 0, score: 0, dEmbedding: [])
-        let result = tower.gradient(preprocessing.forward(image), workspace: workspace) {
+        let result = try tower.gradient(preprocessing.forward(image), workspace: workspace) {
             embedding in
             evaluation = objective.evaluate(embedding)
             return evaluation.dEmbedding

@@ -84,7 +84,7 @@ import Testing
         let gradient = try reply.floats("gradient")
         let expected =
             zip(gradient, direction).map { Double($0) * Double($1) }.reduce(0, +)
-        let step: Float = 2e-2
+        let step: Float = 2e-3
         let above = try fixture.call("gradient", params, [moved(step)]).floats("loss")[0]
         let below = try fixture.call("gradient", params, [moved(-step)]).floats("loss")[0]
         let observed = (Double(above) - Double(below)) / (2 * Double(step))
