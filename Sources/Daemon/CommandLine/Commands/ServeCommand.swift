@@ -1,0 +1,136 @@
+package import ArgumentParser
+import Glibc
+import Logging
+
+package struct ServeCommand: ParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Run the daemon.",
+        usage: """
+            guidanced serve [--bind ENDPOINT]... [--control ENDPOINT] [--model NAME=PATH]... \
+            [--default-model NAME] [--threads N] [--config FILE]
+            """,
+        discussion: """
+            Listens at ipc://$XDG_RUNTIME_DIR/guidanced.sock, or where that is unset at \
+            ipc:///tmp/guidanced-UID.sock, and serves the built-in model unless told otherwise. \
+            The control endpoint answers while the others are saturated; by default it is the \
+            socket's path with .control appended. SIGTERM and SIGINT finish accepted work and \
+            stop; a second SIGINT stops at once. --config reads a JSON file with the flags' names \
+            as keys (docs/command-line.md); flags win over the file.
+
+            Example:
+              guidanced serve --bind ipc:///run/user/1000/g.sock --model b32=checkpoints/vit-b-32
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "An endpoint to listen at, ipc://PATH or tcp://127.0.0.1:PORT; may be repeated.",
+            valueName: "endpoint"))
+    package var bind: [String] = []
+
+    @Option(help: ArgumentHelp("The control endpoint.", valueName: "endpoint"))
+    package var control: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A model to serve: the directory of a checkpoint, or embedded:default, under a name; "
+                + "may be repeated.", valueName: "name=path"), completion: .directory)
+    package var model: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The model of requests that name none (default: the first).", valueName: "name"))
+    package var defaultModel: String?
+
+    @Option(help: ArgumentHelp("The precision of the weights; f32.", valueName: "precision"))
+    package var precision: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Compute threads (default: one for each available processor).", valueName: "n"))
+    package var threads: Int?
+
+    @Option(
+        help: ArgumentHelp("A configuration file.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
+    package var config: String?
+
+    @Option(help: "What the log on standard error leaves out.")
+    package var logLevel: LogThreshold = .info
+
+    package init() {}
+
+    /// The severities that a log can begin with.
+    package enum LogThreshold: String, CaseIterable, Sendable, ExpressibleByArgument {
+        case debug, info, warning, error
+
+        fileprivate var level: Logger.Level {
+            switch self {
+            case .debug: .debug
+            case .info: .info
+            case .warning: .warning
+            case .error: .error
+            }
+        }
+    }
+
+    /// What the flags say.
+    ///
+    /// - Throws: `ConfigurationError` for a value that cannot be used.
+    package func flags() throws(ConfigurationError) -> ServeSettings {
+        var settings = ServeSettings()
+        if !bind.isEmpty {
+            for endpoint in bind {
+                _ = try SettingRules.checkEndpoint(endpoint, "bind", .flags)
+            }
+            settings.bind = Stated(bind, .flags)
+        }
+        if let control {
+            settings.control = Stated(
+                try SettingRules.checkEndpoint(control, "control", .flags), .flags)
+        }
+        if !model.isEmpty {
+            var sources: [ModelRegistry.Source] = []
+            for text in model {
+                guard let source = try? ModelArgument.named(text) else {
+                    throw ConfigurationError(
+                        .flags, "model", expected: "NAME=PATH", actual: SettingRules.quoted(text))
+                }
+                sources.append(source)
+            }
+            settings.models = Stated(sources, .flags)
+        }
+        if let defaultModel { settings.defaultModel = Stated(defaultModel, .flags) }
+        if let precision { try SettingRules.checkPrecision(precision, .flags) }
+        if let threads {
+            settings.threads = Stated(
+                try SettingRules.checkRange(threads, SettingRules.threads, "threads", .flags),
+                .flags)
+        }
+        return settings
+    }
+
+    /// Flags over file over defaults.
+    package func resolved() throws -> ServeConfiguration {
+        var settings = try flags()
+        if let config {
+            let bytes = try InputFile.read(config, limit: ServeSettings.longestFile)
+            settings = settings.merged(over: try ServeSettings.parse(bytes, path: config))
+        }
+        return try ServeConfiguration(
+            resolving: settings, environment: .current,
+            availableThreads: AvailableThreads.current)
+    }
+
+    package func run() throws {
+        Signals.install()
+        try CommandRunner.run { _ in
+            let configuration = try resolved()
+            var log = Logger(label: "guidanced") { label in
+                StreamLogHandler.standardError(label: label)
+            }
+            log.logLevel = logLevel.level
+            try Service(configuration, log: log).run()
+            return .success
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import Glibc
+
+/// How many threads may really run at once: the processors that this process is allowed to use,
+/// less when a container's quota gives it less time than that.
+package enum AvailableThreads {
+    /// At least 1.
+    package static var current: Int {
+        let quota = ControlGroup.paths(from: readSmallFile("/proc/self/cgroup") ?? "")
+            .compactMap { readSmallFile("/sys/fs/cgroup\($0)/cpu.max") }
+            .compactMap(ControlGroup.processors(quota:))
+            .min()
+        let allowed = readSmallFile("/proc/self/status").flatMap(processors(status:))
+        return max(min(allowed ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)), quota ?? .max), 1)
+    }
+
+    /// From the text of `/proc/self/status`: the processors in this process's affinity mask; `nil`
+    /// when it does not say.
+    package static func processors(status text: String) -> Int? {
+        let name = "Cpus_allowed:"
+        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else {
+            return nil
+        }
+        let digits = line.dropFirst(name.count).filter { $0 != "," && $0 != "\t" && $0 != " " }
+        let bits = digits.map { $0.hexDigitValue?.nonzeroBitCount }
+        guard !bits.isEmpty, !bits.contains(nil) else { return nil }
+        return bits.reduce(0) { $0 + ($1 ?? 0) }
+    }
+
+    /// The first 16 KiB of a file of the kernel's; `nil` where it cannot be read.
+    private static func readSmallFile(_ path: String) -> String? {
+        guard let file = fopen(path, "r") else { return nil }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 16_384)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+}
+
+/// Linux control groups, version 2 (the kernel's `Documentation/admin-guide/cgroup-v2.rst`).
+package enum ControlGroup {
+    /// From the text of `/proc/self/cgroup`: this process's group and all above it; a quota of any
+    /// of them binds.
+    package static func paths(from text: String) -> [String] {
+        for line in text.split(separator: "\n") where line.hasPrefix("0::/") {
+            var path = String(line.dropFirst(3))
+            var paths: [String] = []
+            while path.count > 1 {
+                paths.append(path)
+                guard let slash = path.lastIndex(of: "/") else { break }
+                path = String(path[..<slash])
+            }
+            return paths + [""]
+        }
+        return []
+    }
+
+    /// From the text of `cpu.max`, "QUOTA PERIOD" in microseconds: the processors that it pays
+    /// for, rounded up; `nil` when it sets no limit.
+    package static func processors(quota text: String) -> Int? {
+        let fields = text.split { $0 == " " || $0 == "\n" }
+        guard fields.count == 2, let quota = Int(fields[0]), let period = Int(fields[1]),
+            quota > 0, period > 0
+        else { return nil }
+        return max((quota - 1) / period + 1, 1)
+    }
+}

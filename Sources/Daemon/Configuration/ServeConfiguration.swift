@@ -1,0 +1,76 @@
+/// Everything that `guidanced serve` needs to know, after flags, file and defaults were merged.
+package struct ServeConfiguration: Sendable {
+    /// Where requests come in, at least one.
+    package var endpoints: [String]
+    /// Where requests come in that are answered under load.
+    package var controlEndpoints: [String]
+    /// At least one, under distinct names.
+    package var models: [ModelRegistry.Source]
+    /// The model of requests that name none; `nil` for the first.
+    package var defaultModel: String?
+    /// Compute threads, at least one.
+    package var threads: Int
+    package var limits: Scheduler.Limits
+
+    package init(
+        endpoints: [String], controlEndpoints: [String],
+        models: [ModelRegistry.Source] = [.embedded], defaultModel: String? = nil, threads: Int,
+        limits: Scheduler.Limits = Scheduler.Limits()
+    ) {
+        self.endpoints = endpoints
+        self.controlEndpoints = controlEndpoints
+        self.models = models
+        self.defaultModel = defaultModel
+        self.threads = threads
+        self.limits = limits
+    }
+}
+
+extension ServeConfiguration {
+    /// Resolves stated settings: what they leave open gets its default, and what contradicts
+    /// itself is refused.
+    ///
+    /// - Parameters:
+    ///   - settings: flags over file, see `ServeSettings.merged(over:)`.
+    ///   - environment: where the default endpoint goes.
+    ///   - availableThreads: how many threads when none were asked for.
+    package init(
+        resolving settings: ServeSettings, environment: EndpointDefaults, availableThreads: Int
+    ) throws(ConfigurationError) {
+        let endpoints = settings.bind?.value ?? [environment.endpoint]
+        for (index, endpoint) in endpoints.enumerated()
+        where endpoints[..<index].contains(endpoint) {
+            throw ConfigurationError(
+                settings.bind?.origin ?? .defaults, "bind", expected: "each endpoint once",
+                actual: "two \(endpoint)")
+        }
+        let control = settings.control?.value ?? environment.control(for: endpoints)
+        if endpoints.contains(control) {
+            throw ConfigurationError(
+                settings.control?.origin ?? .defaults, "control",
+                expected: "an endpoint of its own", actual: "\(control), which is also bound")
+        }
+        let models = settings.models?.value ?? [.embedded]
+        for (index, model) in models.enumerated()
+        where models[..<index].contains(where: { $0.name == model.name }) {
+            throw ConfigurationError(
+                settings.models?.origin ?? .defaults, "model", expected: "each name once",
+                actual: "two \(model.name)")
+        }
+        if let wanted = settings.defaultModel,
+            !models.contains(where: { $0.name == wanted.value })
+        {
+            throw ConfigurationError(
+                wanted.origin, "default_model",
+                expected: "one of \(models.map(\.name).joined(separator: ", "))",
+                actual: wanted.value)
+        }
+        var limits = Scheduler.Limits()
+        if let requests = settings.queuedRequests { limits.requests = requests.value }
+        if let bytes = settings.queuedBytes { limits.bytes = bytes.value }
+        self.init(
+            endpoints: endpoints, controlEndpoints: [control], models: models,
+            defaultModel: settings.defaultModel?.value,
+            threads: settings.threads?.value ?? max(availableThreads, 1), limits: limits)
+    }
+}

@@ -1,0 +1,160 @@
+import Daemon
+import JSON
+import Testing
+
+@Suite struct ConfigurationTests {
+    private static let defaults = EndpointDefaults(runtimeDirectory: "/run/user/7", userID: 7)
+
+    private static func settings(_ text: String) throws -> ServeSettings {
+        try ServeSettings.parse(Array(text.utf8), path: "g.json")
+    }
+
+    private static func resolve(_ settings: ServeSettings) throws -> ServeConfiguration {
+        try ServeConfiguration(resolving: settings, environment: defaults, availableThreads: 3)
+    }
+
+    @Test func everyKeyIsRead() throws {
+        let settings = try ConfigurationTests.settings(
+            """
+            {"bind": ["ipc:///a", "tcp://127.0.0.1:5"], "control": "ipc:///c",
+             "models": {"one": "/m/one", "two": "embedded:default"}, "default_model": "two",
+             "precision": "f32", "threads": 5, "limits": {"requests": 9, "queued_bytes": 1000}}
+            """)
+        let configuration = try ConfigurationTests.resolve(settings)
+        #expect(configuration.endpoints == ["ipc:///a", "tcp://127.0.0.1:5"])
+        #expect(configuration.controlEndpoints == ["ipc:///c"])
+        #expect(
+            configuration.models == [
+                ModelRegistry.Source(name: "one", path: "/m/one"),
+                ModelRegistry.Source(name: "two", path: "embedded:default"),
+            ])
+        #expect(configuration.defaultModel == "two")
+        #expect(configuration.threads == 5)
+        #expect(configuration.limits.requests == 9)
+        #expect(configuration.limits.bytes == 1000)
+    }
+
+    @Test func anEmptyFileLeavesTheDefaults() throws {
+        let configuration = try ConfigurationTests.resolve(try ConfigurationTests.settings("{}"))
+        #expect(configuration.endpoints == ["ipc:///run/user/7/guidanced.sock"])
+        #expect(configuration.controlEndpoints == ["ipc:///run/user/7/guidanced.sock.control"])
+        #expect(configuration.models == [.embedded])
+        #expect(configuration.defaultModel == nil)
+        #expect(configuration.threads == 3)
+        #expect(configuration.limits.requests == Scheduler.Limits().requests)
+    }
+
+    @Test(arguments: [
+        ("{\"bindd\": []}", "bindd"), ("{\"limits\": {\"request\": 1}}", "limits.request"),
+        ("{\"bind\": \"ipc:///a\"}", "bind"), ("{\"bind\": []}", "bind"),
+        ("{\"bind\": [\"ipc:///a\", 3]}", "bind[1]"), ("{\"bind\": [\"/a/path\"]}", "bind[0]"),
+        ("{\"bind\": [\"ipc://\"]}", "bind[0]"), ("{\"control\": \"udp://x\"}", "control"),
+        ("{\"control\": null}", "control"), ("{\"models\": []}", "models"),
+        ("{\"models\": {}}", "models"), ("{\"models\": {\"a\": 1}}", "models.a"),
+        ("{\"models\": {\"a\": \"\"}}", "models.a"), ("{\"models\": {\"a b\": \"/x\"}}", "models.a b"),
+        ("{\"default_model\": 1}", "default_model"), ("{\"precision\": \"int8\"}", "precision"),
+        ("{\"threads\": 0}", "threads"), ("{\"threads\": 1025}", "threads"),
+        ("{\"threads\": 1.5}", "threads"), ("{\"threads\": \"2\"}", "threads"),
+        ("{\"threads\": 1e300}", "threads"), ("{\"limits\": 3}", "limits"),
+        ("{\"limits\": {\"requests\": -1}}", "limits.requests"),
+        ("{\"limits\": {\"queued_bytes\": 0}}", "limits.queued_bytes"),
+        ("[]", ""), ("{", ""), ("", ""), ("{} x", ""),
+        ("{\"threads\": 1, \"threads\": 2}", ""),
+    ])
+    func mistakesNameFileAndField(text: String, field: String) throws {
+        let error = try #require(throws: ConfigurationError.self) {
+            try ConfigurationTests.settings(text)
+        }
+        #expect(error.field == field)
+        #expect(error.origin == .file("g.json"))
+        #expect(error.description.hasPrefix("g.json: "))
+        #expect(field.isEmpty || error.description.contains("\"\(field)\""))
+        #expect(CommandStatus(error) == .configuration)
+    }
+
+    @Test func flagsWinOverTheFile() throws {
+        let file = try ConfigurationTests.settings(
+            "{\"bind\": [\"ipc:///file\"], \"threads\": 5, \"models\": {\"a\": \"/a\"}}")
+        let command = try parse("serve", "--bind", "ipc:///flag", "--model", "b=/b", as: ServeCommand.self)
+        let configuration = try ConfigurationTests.resolve(
+            try command.flags().merged(over: file))
+        #expect(configuration.endpoints == ["ipc:///flag"])
+        #expect(configuration.threads == 5)
+        #expect(configuration.models == [ModelRegistry.Source(name: "b", path: "/b")])
+    }
+
+    @Test(arguments: [
+        ["--bind", "/tmp/x"], ["--bind", "ipc:///a", "--bind", "ipc:///a"],
+        ["--bind", "ipc:///a", "--control", "ipc:///a"], ["--control", "x"],
+        ["--model", "/path"], ["--model", "=x"], ["--model", "a="], ["--model", "a b=/x"],
+        ["--model", "a=/x", "--model", "a=/y"], ["--default-model", "none"],
+        ["--precision", "bf16"], ["--threads", "0"], ["--threads", "2000"],
+    ])
+    func badFlagsAreUsageErrors(arguments: [String]) throws {
+        let command = try parse(["serve"] + arguments, as: ServeCommand.self)
+        let error = try #require(throws: ConfigurationError.self) { try command.resolved() }
+        #expect(CommandStatus(error) == .usage)
+        #expect(error.description.hasPrefix("--"))
+    }
+
+    @Test func aConfigurationFileIsReadFromDisk() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write("c.json", Array("{\"threads\": 7}".utf8))
+        let command = try parse("serve", "--config", file, as: ServeCommand.self)
+        #expect(try command.resolved().threads == 7)
+        let missing = try parse("serve", "--config", file + "x", as: ServeCommand.self)
+        let error = try #require(throws: InputFileError.self) { try missing.resolved() }
+        #expect(CommandStatus(error) == .noInput)
+    }
+
+    @Test(arguments: [
+        ("/run/user/5", "ipc:///run/user/5/guidanced.sock"),
+        ("/run/user/5/", "ipc:///run/user/5/guidanced.sock"),
+        ("/", "ipc:///guidanced.sock"), ("", "ipc:///tmp/guidanced-5.sock"),
+        ("relative", "ipc:///tmp/guidanced-5.sock"), (nil, "ipc:///tmp/guidanced-5.sock"),
+    ])
+    func defaultEndpoint(folder: String?, expected: String) {
+        #expect(EndpointDefaults(runtimeDirectory: folder, userID: 5).endpoint == expected)
+    }
+
+    @Test(arguments: [
+        (["ipc:///a.sock"], "ipc:///a.sock.control"),
+        (["tcp://127.0.0.1:5", "ipc:///b"], "ipc:///b.control"),
+        (["tcp://127.0.0.1:5"], "ipc:///run/user/7/guidanced.sock.control"),
+        (["ipc://@name"], "ipc://@name.control"),
+    ])
+    func defaultControlEndpoint(bind: [String], expected: String) {
+        #expect(ConfigurationTests.defaults.control(for: bind) == expected)
+    }
+}
+
+@Suite struct AvailableThreadsTests {
+    @Test(arguments: [
+        ("200000 100000\n", 2), ("150000 100000", 2), ("50000 100000\n", 1),
+        ("max 100000\n", nil), ("", nil), ("1 0", nil), ("-5 100", nil), ("1 2 3", nil),
+        ("9223372036854775807 1", Int.max),
+    ] as [(String, Int?)])
+    func quotaRoundsUp(text: String, expected: Int?) {
+        #expect(ControlGroup.processors(quota: text) == expected)
+    }
+
+    @Test func everyGroupAboveCounts() {
+        #expect(
+            ControlGroup.paths(from: "1:cpu:/x\n0::/a/b\n") == ["/a/b", "/a", ""])
+        #expect(ControlGroup.paths(from: "0::/\n") == [""])
+        #expect(ControlGroup.paths(from: "") == [])
+    }
+
+    @Test(arguments: [
+        ("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-7\n", 8),
+        ("Cpus_allowed:\t80000000,00000001\n", 2), ("Cpus_allowed:\n", nil), ("", nil),
+        ("Cpus_allowed:\tzz\n", nil),
+    ] as [(String, Int?)])
+    func affinityIsCounted(text: String, expected: Int?) {
+        #expect(AvailableThreads.processors(status: text) == expected)
+    }
+
+    @Test func thereIsAlwaysAThread() {
+        #expect((1...100_000).contains(AvailableThreads.current))
+    }
+}
