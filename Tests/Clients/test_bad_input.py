@@ -260,8 +260,9 @@ def test_a_long_prompt_is_an_error_of_the_request_where_all_images_need_it(raw: 
     ["\u0000", "\ud83d", "\U0010ffff", "\u202e" * 50, "e" + "\u0301" * 3000, "\ufeff", " \n\t "],
 )
 def test_strange_texts(raw: Raw, text: str) -> None:
-    answer = raw.ask("embed_text", {"texts": [text, "a"], "long_prompts": "truncate"})
-    if answer.status == "error":  # a lone surrogate is no text
+    raw.send("embed_text", {"texts": [text, "a"], "long_prompts": "truncate"})
+    answer = raw.receive()
+    if text == "\ud83d":  # a lone surrogate is no text, so the header is no JSON
         assert answer.error["code"] == "bad_request"
     else:
         assert np.isfinite(answer.outputs["embeddings"][1]).all()

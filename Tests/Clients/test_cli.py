@@ -181,12 +181,18 @@ def damaged(folder: Path, change: str) -> Path:
         size = int.from_bytes(blob[:8], "little")
         header = json.loads(blob[8 : 8 + size])
         name = next(n for n in header if n.endswith("visual_projection.weight"))
+        data = blob[8 + size :]
         if change == "a missing tensor":
-            del header[name]
-        elif change == "a mis-shaped tensor":
-            header[name]["shape"] = header[name]["shape"][:1] + [header[name]["shape"][1] // 2, 2]
+            begin, end = header.pop(name)["data_offsets"]
+            data = data[:begin] + data[end:]
+            for entry in header.values():
+                if "data_offsets" in entry and entry["data_offsets"][0] >= end:
+                    entry["data_offsets"] = [v - (end - begin) for v in entry["data_offsets"]]
+        else:
+            rows, columns = header[name]["shape"]
+            header[name]["shape"] = [rows, columns // 2, 2]
         text = json.dumps(header).encode()
-        weights.write_bytes(len(text).to_bytes(8, "little") + text + blob[8 + size :])
+        weights.write_bytes(len(text).to_bytes(8, "little") + text + data)
     return target
 
 

@@ -123,10 +123,10 @@ def test_a_client_that_is_killed_harms_nobody(start: Start) -> None:
 
 def test_a_flood_beyond_the_queue_is_told_and_nothing_is_lost(start: Start) -> None:
     daemon = start("--threads", "1")
-    picture = [np.stack([noise(64, 64, seed=i) for i in range(8)])]
+    picture = [np.stack([noise(64, 64, seed=i) for i in range(3)])]
     with Raw(daemon.endpoint) as client:
         limit = client.ask("hello").result["limits"]["requests"]
-        count = 4 * limit
+        count = 2 * limit + 100
         sent = [client.send("embed_image", {}, picture) for _ in range(count)]
         with Raw(daemon.control) as control:  # the control endpoint answers meanwhile
             begin = time.monotonic()
