@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from corpus import TEXTS, pictures  # noqa: E402
-from guidanced import Client  # noqa: E402
+from guidanced import Client, DaemonWarning  # noqa: E402
 
 PROMPTS = ["a red circle above a small green star", "a slice of pizza", "日本語 🍕"]
 GRADIENT_SIZES = [(64, 64), (224, 224), (90, 130), (301, 200), (40, 33)]
@@ -185,6 +186,8 @@ def main() -> int:
     if model != "embedded:default":
         model = str(Path(model).resolve())
 
+    # Texts are truncated on purpose here.
+    warnings.simplefilter("ignore", DaemonWarning)
     reference = Reference(folder)
     with tempfile.TemporaryDirectory(prefix="guidanced-") as place:
         daemon = Daemon(

@@ -88,4 +88,4 @@ class Reference:
         w = torch.tensor(weights)
         total = (losses * w).sum() / w.sum().abs()
         (slope,) = torch.autograd.grad(total, pixels)
-        return slope[0].numpy(), float(total)
+        return slope[0].numpy(), total.item()
