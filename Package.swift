@@ -24,7 +24,8 @@ let package = Package(
     ],
     targets: [
         // One system library, one module map.
-        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CPNG", providers: [.apt(["libpng-dev"])]),
 
@@ -55,7 +56,8 @@ let package = Package(
         .testTarget(
             name: "EncodersTests", dependencies: ["Encoders", "JSON", "CKernels"],
             exclude: ["Fixtures"], swiftSettings: strict),
-        .testTarget(name: "GuidanceTests", dependencies: ["Guidance", "Encoders"], swiftSettings: strict),
+        .testTarget(
+            name: "GuidanceTests", dependencies: ["Guidance", "Encoders"], swiftSettings: strict),
         .testTarget(
             name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),
         .testTarget(

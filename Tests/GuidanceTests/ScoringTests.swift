@@ -6,12 +6,15 @@ import Testing
     @Test func metricsFollowTheirDefinitions() {
         let image: [Float] = [3, 4]
         let prompts: [[Float]] = [[1, 0], [0, 2], [-1, 0]]
-        #expect(Scoring(metric: .cosine, logitScale: 100).scores(image: image, prompts: prompts)
-            == [0.6, 0.8, -0.6])
-        #expect(Scoring(metric: .logit, logitScale: 100).scores(image: image, prompts: prompts)
-            == [60, 80, -60])
-        #expect(Scoring(metric: .clipscore, logitScale: 100).scores(image: image, prompts: prompts)
-            == [1.5, 2, 0])
+        #expect(
+            Scoring(metric: .cosine, logitScale: 100).scores(image: image, prompts: prompts)
+                == [0.6, 0.8, -0.6])
+        #expect(
+            Scoring(metric: .logit, logitScale: 100).scores(image: image, prompts: prompts)
+                == [60, 80, -60])
+        #expect(
+            Scoring(metric: .clipscore, logitScale: 100).scores(image: image, prompts: prompts)
+                == [1.5, 2, 0])
         #expect(Metric.clipscore.text(for: "a cat") == "A photo depicts a cat")
     }
 
@@ -40,9 +43,10 @@ import Testing
         #expect(vectors[1] == [1, 0])
     }
 
-    @Test(arguments: [
-        ([], ["{}"]), (["a"], []), (["a"], ["none"]), (["a"], ["{} and {}"]),
-    ] as [([String], [String])])
+    @Test(
+        arguments: [
+            ([], ["{}"]), (["a"], []), (["a"], ["none"]), (["a"], ["{} and {}"]),
+        ] as [([String], [String])])
     func refusesUnusableLabelsAndTemplates(labels: [String], templates: [String]) {
         #expect(throws: GuidanceError.self) { try ZeroShot(labels: labels, templates: templates) }
     }

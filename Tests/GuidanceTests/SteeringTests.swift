@@ -50,7 +50,8 @@ struct SplitMix64: RandomNumberGenerator {
             let expected = (value(1e-5) - value(-1e-5)) / 2e-5
             let observed = Embedding.dot(gradient, direction)
             #expect(abs(observed - expected) < 1e-4 * max(1, abs(expected)))
-            #expect(abs(Double(objective.evaluate(x).loss) - value(0)) < 1e-4 * max(1, abs(value(0))))
+            #expect(
+                abs(Double(objective.evaluate(x).loss) - value(0)) < 1e-4 * max(1, abs(value(0))))
         }
     }
 
@@ -79,9 +80,10 @@ struct SplitMix64: RandomNumberGenerator {
         #expect(objective.evaluate([0, 0]).dEmbedding == [0, 0])
     }
 
-    @Test(arguments: [
-        ([1.0], 2), ([0.5, -0.5], 2), ([.nan], 1), ([.infinity], 1), ([1e-4], 1),
-    ] as [([Double], Int)])
+    @Test(
+        arguments: [
+            ([1.0], 2), ([0.5, -0.5], 2), ([.nan], 1), ([.infinity], 1), ([1e-4], 1),
+        ] as [([Double], Int)])
     func refusesUnusableWeights(weights: [Double], promptCount: Int) {
         #expect(throws: GuidanceError.self) {
             try PromptObjective.checkWeights(weights, promptCount: promptCount)

@@ -2,14 +2,15 @@ import JSON
 import Testing
 
 @Suite struct JSONTests {
-    @Test(arguments: [
-        ("{}", JSONValue.object(JSONObject())),
-        (" [1, -2, 3.5, 1e3] ", [1, -2, 3.5, 1000.0]),
-        (#"{"a":{"b":[true,false,null]}}"#, ["a": ["b": [true, false, nil]]]),
-        (#""\u00e9\ud83d\ude00\n\/""#, "é😀\n/"),
-        ("9223372036854775807", .integer(.max)),
-        ("9223372036854775808", .number(9_223_372_036_854_775_808)),
-    ] as [(String, JSONValue)])
+    @Test(
+        arguments: [
+            ("{}", JSONValue.object(JSONObject())),
+            (" [1, -2, 3.5, 1e3] ", [1, -2, 3.5, 1000.0]),
+            (#"{"a":{"b":[true,false,null]}}"#, ["a": ["b": [true, false, nil]]]),
+            (#""\u00e9\ud83d\ude00\n\/""#, "é😀\n/"),
+            ("9223372036854775807", .integer(.max)),
+            ("9223372036854775808", .number(9_223_372_036_854_775_808)),
+        ] as [(String, JSONValue)])
     func parsesWhatJSONAllows(text: String, expected: JSONValue) throws {
         #expect(try JSONValue.parse(text) == expected)
     }
@@ -37,7 +38,8 @@ import Testing
     @Test func writesWhatItReads() throws {
         let text = #"{"z":[1,2.5,-3],"a":"\"\\\n\u0001é","n":null,"t":true,"o":{}}"#
         #expect(try JSONValue.parse(text).text() == text)
-        #expect(try JSONValue.parse(JSONValue.parse(text).text(pretty: true)) == JSONValue.parse(text))
+        #expect(
+            try JSONValue.parse(JSONValue.parse(text).text(pretty: true)) == JSONValue.parse(text))
     }
 
     @Test func writesNumbersThatReadBackExactly() throws {

@@ -84,7 +84,8 @@ package final class PromptHandles: Sendable {
         state.withLock { $0.entries.removeValue(forKey: handle) != nil }
     }
 
-    package func prompts(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedPrompts {
+    package func prompts(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedPrompts
+    {
         let content = try content(handle, model: model)
         guard case .prompts(let prompts) = content else {
             throw .parameter(
@@ -94,7 +95,8 @@ package final class PromptHandles: Sendable {
         return prompts
     }
 
-    package func classes(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedClasses {
+    package func classes(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedClasses
+    {
         let content = try content(handle, model: model)
         guard case .classes(let classes) = content else {
             throw .parameter(

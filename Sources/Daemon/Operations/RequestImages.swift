@@ -102,9 +102,10 @@ struct RequestImages: Sendable {
         do throws(EncoderError) {
             switch sources[index] {
             case .file(let frame):
-                return .decoded(try frame.withUnsafeBytes { bytes throws(EncoderError) in
-                    try PNGDecoder.decode(bytes, limits: ImageLimits())
-                })
+                return .decoded(
+                    try frame.withUnsafeBytes { bytes throws(EncoderError) in
+                        try PNGDecoder.decode(bytes, limits: ImageLimits())
+                    })
             case .bytes(let frame, let offset, let height, let width, let channels):
                 let bytes = frame.bytes(offset..<offset + height * width * channels)
                 return .decoded(

@@ -275,7 +275,8 @@ package final class Scheduler: Sendable {
         let now = monotonicNow()
         let started = job.started ?? now
         job.completion(
-            result, Job.Timing(queued: started &- min(started, job.arrival), computed: now - started))
+            result,
+            Job.Timing(queued: started &- min(started, job.arrival), computed: now - started))
         state.update { state in
             job.phase = .finished
             state.bytes -= job.bytes

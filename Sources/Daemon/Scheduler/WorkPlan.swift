@@ -11,7 +11,9 @@ package struct WorkPlan: Sendable {
         package let itemCount: Int
         package let run: @Sendable (_ item: Int, _ worker: Worker) -> Void
 
-        package init(itemCount: Int, run: @escaping @Sendable (_ item: Int, _ worker: Worker) -> Void) {
+        package init(
+            itemCount: Int, run: @escaping @Sendable (_ item: Int, _ worker: Worker) -> Void
+        ) {
             self.itemCount = itemCount
             self.run = run
         }

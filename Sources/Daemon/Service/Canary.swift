@@ -95,10 +95,11 @@ package final class Canary: Sendable {
             bytes += content
         }
         let expected = record.withLock { record in
-            record.reference[model.name] ?? {
-                record.reference[model.name] = bytes
-                return bytes
-            }()
+            record.reference[model.name]
+                ?? {
+                    record.reference[model.name] = bytes
+                    return bytes
+                }()
         }
         return bytes == expected ? nil : "\(model.name): the result changed since the first run"
     }

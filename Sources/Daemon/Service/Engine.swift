@@ -73,7 +73,8 @@ package final class Engine: Sendable {
         let handles = self.handles
         let limits = self.limits
         return Job(
-            origin: Job.Origin(client: request.client, id: request.id), priority: request.priority, arrival: request.receivedAt,
+            origin: Job.Origin(client: request.client, id: request.id), priority: request.priority,
+            arrival: request.receivedAt,
             deadline: request.deadline, bytes: request.inputBytes,
             isExemptFromLimits: request.client == Canary.address,
             plan: { () throws(WireFault) in
@@ -84,8 +85,10 @@ package final class Engine: Sendable {
             },
             completion: { result, timing in
                 switch result {
-                case .success(let outcome): reply(Reply(request, outcome, timing: IPC.Timing(timing)))
-                case .failure(let fault): reply(Reply(failing: request, with: fault, timing: IPC.Timing(timing)))
+                case .success(let outcome):
+                    reply(Reply(request, outcome, timing: IPC.Timing(timing)))
+                case .failure(let fault):
+                    reply(Reply(failing: request, with: fault, timing: IPC.Timing(timing)))
                 }
             })
     }

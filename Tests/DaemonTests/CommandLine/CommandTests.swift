@@ -174,10 +174,11 @@ import Testing
                 """)
     }
 
-    @Test(arguments: [
-        [:], ["ranking": []], ["ranking": [["index": 5, "score": 1]]],
-        ["ranking": [["index": 0]]],
-    ] as [JSONObject])
+    @Test(
+        arguments: [
+            [:], ["ranking": []], ["ranking": [["index": 5, "score": 1]]],
+            ["ranking": [["index": 0]]],
+        ] as [JSONObject])
     func aRankingThatIsNoneIsRefused(result: JSONObject) throws {
         let files = try files(1)
         let session = ScriptedSession { _ in .scripted(result: result) }

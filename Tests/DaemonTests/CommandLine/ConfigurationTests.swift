@@ -51,7 +51,8 @@ import Testing
         ("{\"bind\": [\"ipc://\"]}", "bind[0]"), ("{\"control\": \"udp://x\"}", "control"),
         ("{\"control\": null}", "control"), ("{\"models\": []}", "models"),
         ("{\"models\": {}}", "models"), ("{\"models\": {\"a\": 1}}", "models.a"),
-        ("{\"models\": {\"a\": \"\"}}", "models.a"), ("{\"models\": {\"a b\": \"/x\"}}", "models.a b"),
+        ("{\"models\": {\"a\": \"\"}}", "models.a"),
+        ("{\"models\": {\"a b\": \"/x\"}}", "models.a b"),
         ("{\"default_model\": 1}", "default_model"), ("{\"precision\": \"int8\"}", "precision"),
         ("{\"threads\": 0}", "threads"), ("{\"threads\": 1025}", "threads"),
         ("{\"threads\": 1.5}", "threads"), ("{\"threads\": \"2\"}", "threads"),
@@ -75,7 +76,8 @@ import Testing
     @Test func flagsWinOverTheFile() throws {
         let file = try ConfigurationTests.settings(
             "{\"bind\": [\"ipc:///file\"], \"threads\": 5, \"models\": {\"a\": \"/a\"}}")
-        let command = try parse("serve", "--bind", "ipc:///flag", "--model", "b=/b", as: ServeCommand.self)
+        let command = try parse(
+            "serve", "--bind", "ipc:///flag", "--model", "b=/b", as: ServeCommand.self)
         let configuration = try ConfigurationTests.resolve(
             try command.flags().merged(over: file))
         #expect(configuration.endpoints == ["ipc:///flag"])
@@ -129,11 +131,12 @@ import Testing
 }
 
 @Suite struct AvailableThreadsTests {
-    @Test(arguments: [
-        ("200000 100000\n", 2), ("150000 100000", 2), ("50000 100000\n", 1),
-        ("max 100000\n", nil), ("", nil), ("1 0", nil), ("-5 100", nil), ("1 2 3", nil),
-        ("9223372036854775807 1", Int.max),
-    ] as [(String, Int?)])
+    @Test(
+        arguments: [
+            ("200000 100000\n", 2), ("150000 100000", 2), ("50000 100000\n", 1),
+            ("max 100000\n", nil), ("", nil), ("1 0", nil), ("-5 100", nil), ("1 2 3", nil),
+            ("9223372036854775807 1", Int.max),
+        ] as [(String, Int?)])
     func quotaRoundsUp(text: String, expected: Int?) {
         #expect(ControlGroup.processors(quota: text) == expected)
     }
@@ -145,11 +148,12 @@ import Testing
         #expect(ControlGroup.paths(from: "") == [])
     }
 
-    @Test(arguments: [
-        ("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-7\n", 8),
-        ("Cpus_allowed:\t80000000,00000001\n", 2), ("Cpus_allowed:\n", nil), ("", nil),
-        ("Cpus_allowed:\tzz\n", nil),
-    ] as [(String, Int?)])
+    @Test(
+        arguments: [
+            ("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-7\n", 8),
+            ("Cpus_allowed:\t80000000,00000001\n", 2), ("Cpus_allowed:\n", nil), ("", nil),
+            ("Cpus_allowed:\tzz\n", nil),
+        ] as [(String, Int?)])
     func affinityIsCounted(text: String, expected: Int?) {
         #expect(AvailableThreads.processors(status: text) == expected)
     }

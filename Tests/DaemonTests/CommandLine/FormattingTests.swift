@@ -56,7 +56,9 @@ import Testing
         let data = Array(bytes[(10 + length)...])
         try #require(data.count == 4 * count)
         for (index, value) in values.enumerated() {
-            let pattern = (0..<4).reduce(UInt32(0)) { $0 | UInt32(data[4 * index + $1]) << (8 * $1) }
+            let pattern = (0..<4).reduce(UInt32(0)) {
+                $0 | UInt32(data[4 * index + $1]) << (8 * $1)
+            }
             #expect(pattern == value.bitPattern)
         }
     }
@@ -146,12 +148,16 @@ import Testing
         #expect(throws: ReplyError.self) { try good.tensor("gradient") }
         let short = Reply.scripted(
             outputs: [
-                Output(TensorHeader(name: "x", datatype: .fp32, shape: [2]), Frame([UInt8](repeating: 0, count: 7)))
+                Output(
+                    TensorHeader(name: "x", datatype: .fp32, shape: [2]),
+                    Frame([UInt8](repeating: 0, count: 7)))
             ])
         #expect(throws: ReplyError.self) { try short.tensor("x") }
         let wide = Reply.scripted(
             outputs: [
-                Output(TensorHeader(name: "x", datatype: .fp16, shape: [2]), Frame([UInt8](repeating: 0, count: 4)))
+                Output(
+                    TensorHeader(name: "x", datatype: .fp16, shape: [2]),
+                    Frame([UInt8](repeating: 0, count: 4)))
             ])
         #expect(throws: ReplyError.self) { try wide.tensor("x") }
     }

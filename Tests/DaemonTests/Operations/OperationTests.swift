@@ -11,7 +11,8 @@ import Testing
     @Test func ranksPicturesByWhatThePromptSays() throws {
         let fixture = try F()
         let files = [
-            try F.disc(F.green, on: F.white), try F.disc(F.red, on: F.white), try F.disc(F.blue, on: F.white),
+            try F.disc(F.green, on: F.white), try F.disc(F.red, on: F.white),
+            try F.disc(F.blue, on: F.white),
         ].map(F.file)
         for (prompt, expected) in [
             ("a green circle on a white background", 0), ("a red circle on a white background", 1),
@@ -26,7 +27,8 @@ import Testing
 
     @Test func scoresAreCosinesOfTheEmbeddings() throws {
         let fixture = try F()
-        let files = [try F.disc(F.red, on: F.white), try F.disc(F.blue, on: F.green, side: 97)].map(F.file)
+        let files = [try F.disc(F.red, on: F.white), try F.disc(F.blue, on: F.green, side: 97)].map(
+            F.file)
         let prompts: JSONValue = ["a red circle", "a blue circle", "a pizza"]
         let images = try fixture.call("embed_image", [:], files).floats("embeddings")
         let texts = try fixture.call("embed_text", ["texts": prompts]).floats("embeddings")
@@ -71,7 +73,8 @@ import Testing
         let fixture = try F()
         let (height, width) = (40, 90)
         var random = SeededGenerator(seed: 11)
-        let image = (0..<3 * height * width).map { _ in Float.random(in: 0.2...0.8, using: &random) }
+        let image = (0..<3 * height * width).map { _ in Float.random(in: 0.2...0.8, using: &random)
+        }
         let direction = image.map { _ in Float.random(in: -1...1, using: &random) }
         let params: JSONObject = [
             "prompts": ["a red circle", "a dog"], "weights": [1, -0.4], "loss": .string(loss),
@@ -192,12 +195,15 @@ import Testing
     @Test func nothingIsDroppedSilently() throws {
         let fixture = try F()
         let long = String(repeating: "a red circle and ", count: 60)
-        let refused = fixture.call("score", ["prompts": ["a dog", .string(long)]], [
-            F.file(try F.disc(F.red, on: F.white))
-        ])
+        let refused = fixture.call(
+            "score", ["prompts": ["a dog", .string(long)]],
+            [
+                F.file(try F.disc(F.red, on: F.white))
+            ])
         #expect(refused.error?.code == .promptTooLong)
         #expect(refused.error?.field == "params.prompts[1]")
-        let cut = fixture.call("embed_text", ["texts": [.string(long)], "long_prompts": "truncate"])
+        let cut = fixture.call(
+            "embed_text", ["texts": [.string(long)], "long_prompts": "truncate"])
         #expect(cut.status == .ok)
         #expect(cut.warnings.contains { $0.contains("tokens dropped") })
         let tokens = fixture.call("tokenize", ["texts": ["a dog", .string(long)]])
@@ -217,23 +223,24 @@ import Testing
         #expect(zip(full, narrowed).allSatisfy { abs($0 - $1) < 1e-3 })
     }
 
-    @Test(arguments: [
-        ("score", [:], "params.prompts"), ("score", ["prompts": []], "params.prompts"),
-        ("score", ["prompts": "a dog"], "params.prompts"),
-        ("score", ["prompts": ["a", 3]], "params.prompts[1]"),
-        ("score", ["prompts": ["a"], "metric": "euclid"], "params.metric"),
-        ("score", ["prompts": ["a", "b"], "pairwise": true], "params.prompts"),
-        ("score", ["prompts": ["a"], "handle": "x"], "params.handle"),
-        ("score", ["prompts": ["a"], "datatype": "FP64"], "params.datatype"),
-        ("rank", ["prompt": ["a"]], "params.prompt"),
-        ("rank", ["prompt": "a", "top_k": 0], "params.top_k"),
-        ("classify", ["labels": ["a"], "templates": ["none"]], "params.templates[0]"),
-        ("gradient", ["prompts": ["a"], "weights": [1, 2]], "params.weights"),
-        ("gradient", ["prompts": ["a", "b"], "weights": [1, -1]], "params.weights"),
-        ("gradient", ["prompts": ["a"], "loss": "mse"], "params.loss"),
-        ("gradient", ["prompts": ["a"], "weights": [1], "pairwise": true], "params.weights"),
-        ("gradient", ["prompts": ["a"], "pairwise": 1], "params.pairwise"),
-    ] as [(String, JSONObject, String)])
+    @Test(
+        arguments: [
+            ("score", [:], "params.prompts"), ("score", ["prompts": []], "params.prompts"),
+            ("score", ["prompts": "a dog"], "params.prompts"),
+            ("score", ["prompts": ["a", 3]], "params.prompts[1]"),
+            ("score", ["prompts": ["a"], "metric": "euclid"], "params.metric"),
+            ("score", ["prompts": ["a", "b"], "pairwise": true], "params.prompts"),
+            ("score", ["prompts": ["a"], "handle": "x"], "params.handle"),
+            ("score", ["prompts": ["a"], "datatype": "FP64"], "params.datatype"),
+            ("rank", ["prompt": ["a"]], "params.prompt"),
+            ("rank", ["prompt": "a", "top_k": 0], "params.top_k"),
+            ("classify", ["labels": ["a"], "templates": ["none"]], "params.templates[0]"),
+            ("gradient", ["prompts": ["a"], "weights": [1, 2]], "params.weights"),
+            ("gradient", ["prompts": ["a", "b"], "weights": [1, -1]], "params.weights"),
+            ("gradient", ["prompts": ["a"], "loss": "mse"], "params.loss"),
+            ("gradient", ["prompts": ["a"], "weights": [1], "pairwise": true], "params.weights"),
+            ("gradient", ["prompts": ["a"], "pairwise": 1], "params.pairwise"),
+        ] as [(String, JSONObject, String)])
     func refusesBadParametersByName(op: String, params: JSONObject, field: String) throws {
         let fixture = try F()
         let reply = fixture.call(op, params, [F.file(try F.disc(F.red, on: F.white))])
@@ -244,7 +251,8 @@ import Testing
     @Test func refusesTensorsThatAreNoImages() throws {
         let fixture = try F()
         let params: JSONObject = ["prompts": ["a"]]
-        let wrongShape = fixture.call("score", params, [F.floats([1, 4, 2, 2], Array(repeating: 0, count: 16))])
+        let wrongShape = fixture.call(
+            "score", params, [F.floats([1, 4, 2, 2], Array(repeating: 0, count: 16))])
         #expect(wrongShape.error?.code == .badTensor)
         #expect(wrongShape.error?.field == "inputs[0].shape")
         let integers = Input(
@@ -267,7 +275,8 @@ import Testing
         fixture.engine.canary.run(on: fixture.engine)
         #expect(fixture.call("health").result["ready"] == true)
         #expect(fixture.call("nonsense").error?.code == .unknownOp)
-        #expect(fixture.call("embed_text", ["texts": ["a"]], model: "x").error?.code == .unknownModel)
+        #expect(
+            fixture.call("embed_text", ["texts": ["a"]], model: "x").error?.code == .unknownModel)
     }
 }
 

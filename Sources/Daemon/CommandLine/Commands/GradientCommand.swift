@@ -38,7 +38,8 @@ package struct GradientCommand: SessionCommand {
 
     @Option(
         name: .shortAndLong,
-        help: ArgumentHelp("A NumPy file for the gradient; - for standard output.", valueName: "file"),
+        help: ArgumentHelp(
+            "A NumPy file for the gradient; - for standard output.", valueName: "file"),
         completion: .file(extensions: ["npy"]))
     package var out: String?
 
@@ -145,7 +146,8 @@ package struct GradientCommand: SessionCommand {
                 "model": reply.model.map { .string($0) } ?? .null,
                 "fingerprint": reply.fingerprint.map { .string($0) } ?? .null,
                 "path": .string(image), "prompts": .array(prompt.map { .string($0) }),
-                "weights": .array((weight.isEmpty ? prompt.map { _ in 1 } : weight).map { .number($0) }),
+                "weights": .array(
+                    (weight.isEmpty ? prompt.map { _ in 1 } : weight).map { .number($0) }),
                 "loss_name": .string(self.loss.rawValue), "loss": Numbers.json(loss),
                 "score": Numbers.json(score), "gradient_norm": .number(norm),
                 "shape": [3, .integer(gradient.height), .integer(gradient.width)],

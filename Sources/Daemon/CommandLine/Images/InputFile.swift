@@ -30,11 +30,14 @@ package enum InputFile {
             // One byte more than is expected, so that the end is seen without another round.
             let room = max(expected + 1 - bytes.count, 1 << 16)
             var count = 0
-            bytes.append(contentsOf: [UInt8](unsafeUninitializedCapacity: room) { buffer, used in
-                repeat { count = Glibc.read(descriptor, buffer.baseAddress, room) } while count < 0
-                    && errno == EINTR
-                used = max(count, 0)
-            })
+            bytes.append(
+                contentsOf: [UInt8](unsafeUninitializedCapacity: room) { buffer, used in
+                    repeat {
+                        count = Glibc.read(descriptor, buffer.baseAddress, room)
+                    } while count < 0
+                        && errno == EINTR
+                    used = max(count, 0)
+                })
             if count < 0 { throw .unreadable(path: path, reason: systemReason(errno)) }
             if count == 0 { return bytes }
         }

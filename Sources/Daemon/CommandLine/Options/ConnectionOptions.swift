@@ -34,7 +34,8 @@ package struct ConnectionOptions: ParsableArguments {
         if let connect {
             try ConnectionOptions.checkEndpoint(connect)
             if threads != nil {
-                throw ValidationError("--threads is of no use with --connect: the daemon has its own.")
+                throw ValidationError(
+                    "--threads is of no use with --connect: the daemon has its own.")
             }
             if let model, !SettingRules.isModelName(model) {
                 throw ValidationError(
