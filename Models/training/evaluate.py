@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ascent import ascend
 from batches import Batch, BatchSampler
@@ -95,10 +96,25 @@ def measure_naming(
     return hits[:, 0].float().mean().item(), hits.any(1).float().mean().item()
 
 
+def measure_large(model: Model, examples: Examples, names: list[str]) -> float:
+    """Naming when the picture is 256 pixels large and the processor scales it down."""
+    rng, pictures = examples.rng, []
+    for entry in examples.sampler.emoji:
+        red, green, blue = (int(v) for v in rng.integers(256, size=3))
+        canvas = Image.new("RGB", (256, 256), (red, green, blue))
+        side = int(rng.integers(100, 240))
+        sprite = entry.sprite.resize((side, side), Image.Resampling.BICUBIC)
+        left, top = (int(v) for v in rng.integers(256 - side, size=2))
+        canvas.paste(sprite, (left, top), sprite)
+        pictures.append(np.asarray(canvas))
+    best = (model.images(np.stack(pictures)) @ model.classes(names).T).argmax(1)
+    return (best == torch.arange(len(names))).float().mean().item()
+
+
 def measure_shapes(
     model: Model, examples: Examples, held_out: bool, count: int
 ) -> tuple[float, float]:
-    """Zero-shot colour ("a red shape"-like prompts need the shape; see the card) and shape."""
+    """Zero-shot colour (among "a red circle", "a blue circle", …) and shape ("a red star", …)."""
     rng = examples.rng
     things = [
         Thing(shape=s, colour=c) for c in COLOURS for s in SHAPES if is_held_out(c, s) == held_out
@@ -254,6 +270,12 @@ def evaluate(model: Model, each: int) -> tuple[list[Row], list[dict[str, object]
         ),
         Row(f"naming among {len(names)} emoji", top1, 1 / len(names), each * len(names), 0.85),
         Row(f"naming among {len(names)} emoji, top 5", top5, 5 / len(names), each * len(names)),
+        Row(
+            "naming in clean 256-pixel pictures",
+            measure_large(model, examples, names),
+            1 / len(names),
+            len(names),
+        ),
         Row("colour of a shape (12-way)", colour, 1 / 12, 1000, 0.97),
         Row("shape (15-way)", shape, 1 / 15, 1000, 0.97),
         Row("position (9-way)", measure_places(model, examples, 1000), 1 / 9, 1000, 0.97),
