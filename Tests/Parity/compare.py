@@ -32,6 +32,7 @@ from guidanced import Client, DaemonWarning  # noqa: E402
 
 PROMPTS = ["a red circle above a small green star", "a slice of pizza", "日本語 🍕"]
 GRADIENT_SIZES = [(64, 64), (224, 224), (90, 130), (301, 200), (40, 33)]
+LOSSES = ["cosine", "spherical", "logit"]
 
 
 @dataclass
@@ -78,9 +79,10 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def compare(client: Client, reference: Reference) -> Table:
-    """All checks for the daemon's default model."""
+def compare(client: Client, reference: Reference, quick: bool) -> Table:
+    """All checks for the daemon's default model; with ``quick``, those of a part of the corpus."""
     table = Table()
+    texts_used = TEXTS[::4] if quick else TEXTS
     differing = [
         text[:40]
         for text in TEXTS
@@ -88,49 +90,53 @@ def compare(client: Client, reference: Reference) -> Table:
     ]
     table.equal(f"tokens of {len(TEXTS)} texts {differing or ''}", differing, [])
 
-    texts = np.asarray(client.embed_text(TEXTS, normalize=False, long_prompts="truncate"))
-    expected_texts = reference.embed_texts(TEXTS).numpy()
+    texts = np.asarray(client.embed_text(texts_used, normalize=False, long_prompts="truncate"))
+    expected_texts = reference.embed_texts(texts_used).numpy()
     table.vectors("text embeddings", texts, expected_texts)
 
-    named = pictures()
+    named = dict(list(pictures().items())[:: 4 if quick else 1])
     images = np.asarray(client.embed_image(list(named.values()), normalize=False))
     expected_images = reference.embed_pictures(list(named.values())).numpy()
     table.vectors(f"embeddings of {len(named)} pictures", images, expected_images)
 
     unit_images = expected_images / np.linalg.norm(expected_images, axis=1, keepdims=True)
     unit_texts = expected_texts / np.linalg.norm(expected_texts, axis=1, keepdims=True)
-    short = [i for i, text in enumerate(TEXTS) if len(reference.tokens(text)) < reference.context]
+    lengths = [len(reference.tokens(text)) for text in texts_used]
+    short = [i for i, length in enumerate(lengths) if length < reference.context]
     cosines = unit_images @ unit_texts[short].T
-    prompts = [TEXTS[i] for i in short]
+    prompts = [texts_used[i] for i in short]
     scores = np.asarray(client.score(list(named.values()), prompts))
     table.at_most("cosine scores, max error", np.abs(scores - cosines).max(), 1e-4)
     logits = np.asarray(client.score(list(named.values()), prompts, metric="logit"))
     error = np.abs(logits - reference.scale * cosines).max() / reference.scale
     table.at_most("logit scores, max error / scale", error, 1e-4)
 
-    compare_gradients(client, reference, table)
+    for size in GRADIENT_SIZES[1::2] if quick else GRADIENT_SIZES:
+        compare_gradients(client, reference, table, size, ["cosine"] if quick else LOSSES)
     return table
 
 
-def compare_gradients(client: Client, reference: Reference, table: Table) -> None:
-    rng = np.random.default_rng(23)
-    for height, width in GRADIENT_SIZES:
-        image = rng.random((3, height, width), dtype=np.float32)
-        found = np.asarray(client.embed_image(image, normalize=False))
-        expected = reference.embed_pixels(reference.preprocess(torch.from_numpy(image)[None]))
-        table.vectors(f"float image {height}×{width}", found, expected.numpy())
-        for loss in ("cosine", "spherical", "logit"):
-            weights = [1.0, -0.5, 0.25]
-            result = client.gradient(image, PROMPTS, weights=weights, loss=loss)
-            slope, value = reference.gradient(image, PROMPTS, weights, loss)
-            name = f"{loss} gradient {height}×{width}"
-            gradient = np.asarray(result.gradient)
-            table.close(name, cosine(gradient, slope), 1e-5)
-            error = float(np.linalg.norm(gradient - slope) / np.linalg.norm(slope))
-            table.at_most(f"{name}, relative error", error, 1e-3)
-            scale = reference.scale if loss == "logit" else 1
-            error = abs(float(result.loss[0]) - value) / scale
-            table.at_most(f"{loss} loss {height}×{width}", error, 1e-4)
+def compare_gradients(
+    client: Client, reference: Reference, table: Table, size: tuple[int, int], losses: list[str]
+) -> None:
+    """The differentiable path of one image: its embedding, and the gradients of losses."""
+    height, width = size
+    image = np.random.default_rng(height).random((3, height, width), dtype=np.float32)
+    found = np.asarray(client.embed_image(image, normalize=False))
+    expected = reference.embed_pixels(reference.preprocess(torch.from_numpy(image)[None]))
+    table.vectors(f"float image {height}×{width}", found, expected.numpy())
+    for loss in losses:
+        weights = [1.0, -0.5, 0.25]
+        result = client.gradient(image, PROMPTS, weights=weights, loss=loss)
+        slope, value = reference.gradient(image, PROMPTS, weights, loss)
+        name = f"{loss} gradient {height}×{width}"
+        gradient = np.asarray(result.gradient)
+        table.close(name, cosine(gradient, slope), 1e-5)
+        error = float(np.linalg.norm(gradient - slope) / np.linalg.norm(slope))
+        table.at_most(f"{name}, relative error", error, 1e-3)
+        scale = reference.scale if loss == "logit" else 1
+        error = abs(float(result.loss[0]) - value) / scale
+        table.at_most(f"{loss} loss {height}×{width}", error, 1e-4)
 
 
 def time_beside_torch(client: Client, reference: Reference) -> None:
@@ -177,6 +183,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--bin", type=Path, default=ROOT / ".build/release/guidanced")
     parser.add_argument("--model", default="embedded:default")
+    parser.add_argument("--quick", action="store_true", help="a part of the corpus, no timings")
     parser.add_argument("--reference", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     folder = arguments.reference or (
@@ -196,9 +203,10 @@ def main() -> int:
         )
         try:
             with Client(daemon.endpoint, timeout=300) as client:
-                table = compare(client, reference)
+                table = compare(client, reference, arguments.quick)
                 table.print(f"{arguments.model}: the daemon beside transformers")
-                time_beside_torch(client, reference)
+                if not arguments.quick:
+                    time_beside_torch(client, reference)
         finally:
             status = daemon.stop()
     failed = sum(not row.holds for row in table.rows)
