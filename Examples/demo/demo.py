@@ -35,7 +35,7 @@ PROMPTS = [
     ("a slice of pizza on a blue background", "pizza"),
     ("a cat face", "cat"),
     ("a red circle above a small green star", "circle above star"),
-    ("a green star above a red circle", "star above circle"),
+    ("a green circle above a small red star", "colours swapped"),
     ("a picture of an octopus", "octopus"),
     ("a blue star on a yellow background", "blue star"),
     ("a cat face next to a slice of pizza", "cat and pizza"),
@@ -97,7 +97,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--bin", type=Path, default=ROOT / ".build/release/guidanced")
     parser.add_argument("--out", type=Path, default=ROOT / "demo")
-    parser.add_argument("--steps", type=int, default=100, help="steps of each climb")
+    parser.add_argument("--steps", type=int, default=80, help="steps of each climb")
     return parser.parse_args()
 
 

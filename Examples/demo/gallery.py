@@ -81,10 +81,10 @@ SCENES: list[tuple[str, str, str, list[Thing]]] = [
         [Thing("circle", "red", y=0.29, size=0.42), Thing("star", "green", y=0.76, size=0.3)],
     ),
     (
-        "star above circle",
-        "green star above a red circle",
+        "colours swapped",
+        "green circle above a red star",
         "white",
-        [Thing("star", "green", y=0.27, size=0.38), Thing("circle", "red", y=0.72, size=0.4)],
+        [Thing("circle", "green", y=0.29, size=0.42), Thing("star", "red", y=0.76, size=0.3)],
     ),
     (
         "cat and pizza",

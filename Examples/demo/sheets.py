@@ -141,7 +141,7 @@ def climb_curves(findings: Findings, path: Path) -> None:
         y = top + height + 44 + row * (side + 40)
         sheet.box(24, y + 4, 12, 12, colour)
         start = "grey" if climb.start == "grey" else "noise"
-        title = f"“{climb.prompt}” from {start}: {climb.scores[0]:.2f} → {climb.scores[-1]:.2f}"
+        title = f"“{climb.prompt}” from {start}: {climb.scores[0]:.2f} to {climb.scores[-1]:.2f}"
         sheet.text(44, y, title, 13)
         for column, (step, pixels) in enumerate(climb.frames):
             sheet.picture(24 + column * (side + 22), y + 22, side, Image.fromarray(pixels))
