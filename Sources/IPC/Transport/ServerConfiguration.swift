@@ -10,6 +10,8 @@ public struct ServerConfiguration: Sendable {
     public var outboxReplies = 65_536
     /// Bytes of such replies.
     public var outboxBytes = 256 << 20
+    /// Bytes of the waiting replies of all clients together.
+    public var outboxBytesInAll = 1 << 30
     /// Messages that the transport holds for one peer in each direction.
     public var highWaterMark = 64
     /// How long unsent replies are kept for their readers when the server stops, in milliseconds.

@@ -40,7 +40,8 @@ struct SocketLoop {
         machine = ServerStateMachine(limits: configuration.limits)
         outbox = Outbox(
             repliesPerClient: configuration.outboxReplies,
-            bytesPerClient: configuration.outboxBytes)
+            bytesPerClient: configuration.outboxBytes,
+            bytesInAll: configuration.outboxBytesInAll)
         pollItems = sockets.bound.map { bound in
             zmq_pollitem_t(
                 socket: bound.socket.handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)

@@ -75,6 +75,16 @@ final class ZMQSocket {
     static func reason() -> String { String(cString: zmq_strerror(zmq_errno())) }
 }
 
+/// What became of a message that was sent without waiting.
+package enum SendResult: Equatable {
+    case sent
+    /// The peer's queue is full.
+    case full
+    /// There is no such peer.
+    case unreachable
+    case failed(String)
+}
+
 extension ZMQSocket {
     /// A message of several frames as it arrived.
     struct Incoming {
@@ -106,15 +116,6 @@ extension ZMQSocket {
             }
             if zmq_msg_more(message.pointer) == 0 { return incoming }
         }
-    }
-
-    enum SendResult: Equatable {
-        case sent
-        /// The peer's queue is full.
-        case full
-        /// There is no such peer.
-        case unreachable
-        case failed(String)
     }
 
     /// Sends a message without waiting: all of its frames or none.
