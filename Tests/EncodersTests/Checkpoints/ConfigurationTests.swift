@@ -200,4 +200,57 @@ import Testing
             return
         }
     }
+
+    // MARK: damaged documents
+
+    /// Every document that is still JSON gives a configuration whose sizes make sense, or an error.
+    @Test func survivesMutations() throws {
+        var generator = SeededGenerator(seed: 23)
+        let documents = try [
+            Fixture.files("transformers-patch7")["config.json"],
+            Fixture.files("transformers-legacy-dicts")["config.json"],
+            Fixture.files("open-clip-custom-text")["open_clip_config.json"],
+        ].map { try #require($0) }
+        let odd = [
+            "-1", "0", "1", "2", "1e400", "1e308", "-0.5", "null", "true", "\"x\"", "[]", "{}",
+            "9223372036854775807", "9223372036854775808", "4294967296", "1.5", "[1,1]", "[3,4,5]",
+        ]
+        var accepted = 0
+        for index in 0..<3_000 {
+            var bytes = documents[index % documents.count]
+            for _ in 0..<Int.random(in: 1...3, using: &generator) {
+                let numbers = bytes.indices.filter {
+                    UInt8(ascii: "0")...UInt8(ascii: "9") ~= bytes[$0]
+                }
+                let position = try #require(numbers.randomElement(using: &generator))
+                if Bool.random(using: &generator) {
+                    bytes[position] = UInt8.random(in: 0x20...0x7e, using: &generator)
+                } else {
+                    let value = try #require(odd.randomElement(using: &generator))
+                    let end =
+                        bytes[position...].firstIndex { $0 == 0x2c || $0 == 0x0a } ?? bytes.count
+                    let start = bytes[..<position].lastIndex(of: 0x3a).map { $0 + 1 } ?? position
+                    bytes.replaceSubrange(min(start, end)..<end, with: value.utf8)
+                }
+            }
+            guard let document = try? JSONValue.parse(bytes) else { continue }
+            let configuration: CLIPConfiguration
+            do throws(EncoderError) {
+                configuration =
+                    index % documents.count == 2
+                    ? try CLIPConfiguration.openCLIP(document, path: "c")
+                    : try CLIPConfiguration.transformers(document, path: "c") { _ in true }
+            } catch {
+                #expect(!error.description.isEmpty)
+                continue
+            }
+            accepted += 1
+            let text = try #require(configuration.text)
+            #expect(text.width.isMultiple(of: text.heads) && text.mlpWidth > 0)
+            #expect(text.endToken < text.vocabularySize && text.startToken >= 0)
+            let vision = try #require(configuration.vision)
+            #expect(vision.grid > 0 && vision.tokens < 20_000)
+        }
+        #expect(accepted > 250)
+    }
 }

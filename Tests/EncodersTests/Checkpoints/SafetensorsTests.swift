@@ -1,4 +1,5 @@
 import Encoders
+import Glibc
 import JSON
 import Testing
 
@@ -169,11 +170,14 @@ import Testing
         ) { try file.floats("w", shape: [4_096]) }
     }
 
+    /// `GUIDANCED_FUZZ_CASES` sets another number of cases.
     @Test func survivesMutations() {
-        let summary = SafetensorsFuzz.run(cases: 20_000, seed: 11)
+        let cases =
+            getenv("GUIDANCED_FUZZ_CASES").flatMap { Int(String(cString: $0)) } ?? 30_000
+        let summary = SafetensorsFuzz.run(cases: cases, seed: 11)
         print("safetensors fuzz: \(summary)")
-        #expect(summary.accepted + summary.refused == 20_000)
-        #expect(summary.refused > 1_000)
-        #expect(summary.accepted > 100)
+        #expect(summary.accepted + summary.refused == cases)
+        #expect(summary.refused > cases / 4)
+        #expect(summary.accepted > cases / 50)
     }
 }
