@@ -114,12 +114,18 @@ struct TextStage: Sendable {
         return embeddings
     }
 
+    /// How much of a dropped text a warning repeats; `tokenize` returns all of it.
+    private static let quotedCharacters = 400
+
     /// A warning for each text that was cut.
     var truncationWarnings: [String] {
         results.enumerated().compactMap { index, result in
             guard case .success(let encoded) = result, encoded.droppedTokens > 0 else { return nil }
+            let dropped = encoded.droppedText
+            let quoted = dropped.prefix(TextStage.quotedCharacters)
+            let more = quoted.endIndex < dropped.endIndex ? "…" : ""
             return "\(fieldName(index)): \(encoded.droppedTokens) tokens dropped: "
-                + "\"\(encoded.droppedText)\""
+                + "\"\(quoted)\(more)\""
         }
     }
 }
