@@ -285,7 +285,7 @@ SMALL_TEXTS = [
     "", "a cat", "the end!", "Hello!!! World", "<|endoftext|>", "x<|STARTOFTEXT|>y <|startoftext|>",
     "x <|ENDOFTEXT|> y", "<|pad|> and <pad>", "<special> A <Special> b", "it's <lo> '<lo>'",
     "naïve café “quoted” — 日本語 😀", "! a!b !", "ÀÉ<lo>é", "<|endoftext|>!<|endoftext|>",
-    "<start_of_text>a<end_of_text>", "abcabcaabbcc cabbage", " <strip>  x  <strip> ", "Straße ΟΔΟΣ",
+    "<start_of_text>a<end_of_text>", "abcabcaabbcc cabbage", " <strip>  x  <strip> ", "Straße ΟΔΟΣ", "TEAM tests item am",
 ]  # fmt: skip
 
 
@@ -351,6 +351,12 @@ def small_tokenizers(merges: list[tuple[str, str]]) -> None:
             "vocab.json": vocabulary, "merges.txt": lines,
             "added_tokens.json": {"<lo>": more, "<Special>": more + 1},
         },
+        "additional": {
+            "vocab.json": vocabulary, "merges.txt": lines,
+            "special_tokens_map.json": {
+                **names, "additional_special_tokens": ["te", "am"],
+            },
+        },
         "unknown-bytes": {"vocab.json": partial, "merges.txt": partial_lines},
     }  # fmt: skip
     shutil.rmtree(OUT / "small", ignore_errors=True)
@@ -395,8 +401,12 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--small", action="store_true", help="only the small tokenizers")
     options = parser.parse_args()
     rng = random.Random(options.seed)
+    if options.small:
+        small_tokenizers(learned_merges(60))
+        return
     references = clip_references()
     if options.out:
         write(options.out, corpus(references, list(random_texts(rng, options.random))))

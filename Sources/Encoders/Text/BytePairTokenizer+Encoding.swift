@@ -78,7 +78,6 @@ extension BytePairTokenizer {
     ) {
         let base = encoded.cleaned.count
         var bytes: [UInt8] = []
-        var symbols: [Int32] = []
         WordSplitter(cleaning: cleaning).forEachWord(in: text) { word in
             switch word.special {
             case .start: append(startToken, at: base + word.range.lowerBound)
@@ -86,13 +85,12 @@ extension BytePairTokenizer {
             case nil:
                 bytes.removeAll(keepingCapacity: true)
                 for scalar in text[word.range] { bytes.appendUTF8(scalar) }
-                symbols.removeAll(keepingCapacity: true)
-                for byte in bytes { symbols.append(vocabulary.symbols[Int(byte)]) }
+                for byte in bytes { merger.append(vocabulary.symbols[Int(byte)]) }
                 if let last = bytes.last {
-                    symbols[symbols.count - 1] = vocabulary.finalSymbols[Int(last)]
+                    merger.replaceLast(vocabulary.finalSymbols[Int(last)])
                 }
                 encoded.words.append((encoded.tokens.count, base + word.range.lowerBound))
-                merger.merge(symbols, into: &encoded.tokens, lengths: &encoded.lengths)
+                merger.finishWord(into: &encoded.tokens, lengths: &encoded.lengths)
             }
 
             func append(_ token: Int32, at scalar: Int) {

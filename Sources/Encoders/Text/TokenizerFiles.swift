@@ -23,6 +23,8 @@ struct TokenizerFiles {
     /// Named tokens that were given as objects, with their flags.
     private var described: [String: AddedToken] = [:]
     private var tokenizerAdded: [AddedToken] = []
+    /// Special tokens without a name.
+    private var additional: [AddedToken] = []
 
     init(path: String) { self.path = path }
 
@@ -182,6 +184,9 @@ struct TokenizerFiles {
             named.token = token
             add(named)
         }
+        for token in additional where added[token.content] == nil {
+            if tokens[Array(token.content.utf8)] != nil { add(token) }
+        }
     }
 
     struct JSONFile {
@@ -215,6 +220,18 @@ struct TokenizerFiles {
                 let token = try Self.addedToken(value, 0, file.path, name)
                 names[name] = token.content
                 described[name] = token
+            }
+        }
+        for name in ["additional_special_tokens", "extra_special_tokens"] {
+            guard let list = file.value[name]?.arrayValue else { continue }
+            additional = []
+            for (index, value) in list.enumerated() {
+                if let content = value.stringValue {
+                    additional.append(AddedToken(content: content, token: 0))
+                } else {
+                    additional.append(
+                        try Self.addedToken(value, 0, file.path, "\(name)[\(index)]"))
+                }
             }
         }
     }

@@ -31,26 +31,33 @@ struct WordMerger {
         self.order = order
     }
 
-    /// Merges the symbols of a word and appends the resulting tokens and their lengths.
-    mutating func merge(
-        _ symbols: [Int32], into tokens: inout [Int32], lengths tokenLengths: inout [Int32]
+    /// Takes the next symbol of the word: a token for one byte of the text.
+    mutating func append(_ symbol: Int32) {
+        ids.append(symbol)
+        lengths.append(1)
+    }
+
+    /// Puts another symbol in the place of the last, for the byte that ends a word.
+    mutating func replaceLast(_ symbol: Int32) {
+        guard !ids.isEmpty else { return }
+        ids[ids.count - 1] = symbol
+    }
+
+    /// Merges the symbols of the word and appends the resulting tokens and their lengths; then the
+    /// next word begins.
+    mutating func finishWord(
+        into tokens: inout [Int32], lengths tokenLengths: inout [Int32]
     ) {
-        guard symbols.count > 1 else {
-            tokens += symbols
-            tokenLengths += symbols.map { _ in 1 }
-            return
+        defer {
+            ids.removeAll(keepingCapacity: true)
+            lengths.removeAll(keepingCapacity: true)
         }
-        ids = symbols
-        lengths = Array(repeating: 1, count: symbols.count)
-        ranks.removeAll(keepingCapacity: true)
-        for index in 0..<(symbols.count - 1) {
-            ranks.append(table[symbols[index], symbols[index + 1]].rank)
-        }
-        ranks.append(MergeTable.none)
-        if symbols.count <= Self.scanLimit {
+        if ids.count <= Self.scanLimit {
             mergeByScanning()
-            tokens += ids
-            tokenLengths += lengths
+            for index in ids.indices {
+                tokens.append(ids[index])
+                tokenLengths.append(lengths[index])
+            }
         } else {
             mergeByHeap()
             var index: Int32 = 0
@@ -62,9 +69,19 @@ struct WordMerger {
         }
     }
 
+    private mutating func rankPairs() {
+        ranks.removeAll(keepingCapacity: true)
+        for index in ids.indices.dropLast() {
+            ranks.append(table[ids[index], ids[index + 1]].rank)
+        }
+        ranks.append(MergeTable.none)
+    }
+
     // MARK: short words
 
     private mutating func mergeByScanning() {
+        guard ids.count > 1 else { return }
+        rankPairs()
         while let lowest = ranks.min(), lowest != MergeTable.none {
             var index = 0
             while index < ranks.count {
@@ -91,6 +108,7 @@ struct WordMerger {
     // MARK: long words
 
     private mutating func mergeByHeap() {
+        rankPairs()
         let count = Int32(ids.count)
         next = (0..<count).map { $0 + 1 < count ? $0 + 1 : -1 }
         previous = (0..<count).map { $0 - 1 }

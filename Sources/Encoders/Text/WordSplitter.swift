@@ -18,9 +18,7 @@ struct WordSplitter {
     }
 
     private static let tables = UnicodeTables.shared
-    private static let contractions = ["s", "t", "re", "ve", "m", "ll", "d"].map {
-        [UInt32](scalarsOf: $0)
-    }
+    private static let longS: UInt32 = 0x17f
     /// transformers: once cleaned, these only remain where they are no special tokens. Its first
     /// expression keeps them whole, its second splits them before and after the letters.
     private static let bracketed = ["<|startoftext|>", "<|endoftext|>"].map {
@@ -78,12 +76,17 @@ struct WordSplitter {
         }
     }
 
+    /// Where `'s`, `'t`, `'re`, `'ve`, `'m`, `'ll` or `'d` ends.
     private func contraction(in text: [UInt32], at index: Int) -> Int? {
-        for letters in Self.contractions
-        where matches(text, at: index + 1, letters) != nil {
-            return index + 1 + letters.count
+        guard index + 1 < text.count else { return nil }
+        let second = index + 2 < text.count ? text[index + 2] : 0
+        switch text[index + 1] {
+        case 0x73, 0x74, 0x6d, 0x64: return index + 2
+        case 0x72, 0x76: return second == 0x65 ? index + 3 : nil
+        case 0x6c: return second == 0x6c ? index + 3 : nil
+        case Self.longS: return cleaning == .openCLIP ? index + 2 : nil
+        default: return nil
         }
-        return nil
     }
 
     private func emitSpecial(
@@ -115,7 +118,7 @@ struct WordSplitter {
         guard index + spelling.count <= text.count else { return nil }
         var isExact = true
         for (offset, scalar) in spelling.enumerated() where text[index + offset] != scalar {
-            guard cleaning == .openCLIP, scalar == 0x73, text[index + offset] == 0x17f else {
+            guard cleaning == .openCLIP, scalar == 0x73, text[index + offset] == Self.longS else {
                 return nil
             }
             isExact = false

@@ -6,7 +6,7 @@ import Testing
     /// Directories as they are found, with what `CLIPTokenizer.from_pretrained` makes of them.
     @Test(arguments: [
         "plain", "stable-diffusion-2", "sdxl-second", "tokenizer-strings", "tokenizer-pairs",
-        "added", "unknown-bytes",
+        "added", "additional", "unknown-bytes",
     ])
     func loadsLikeTransformers(name: String) throws {
         let path = TextFixtures.folder + "/small/" + name
@@ -171,9 +171,18 @@ import Testing
         }
     }
 
-    @Test func mutatedFilesNeverCrash() throws {
-        let outcome = try TokenizerFuzz.run(cases: 24_000, seed: 7)
+    @Test(.enabled(if: !CheckpointFiles.embeddedDefault.names.isEmpty))
+    func theTokenizerOfTheEmbeddedModelLoads() throws {
+        let tokenizer = try BytePairTokenizer.load(.embeddedDefault, cleaning: .transformers)
+        #expect(tokenizer.path == "embedded:default")
+        #expect(tokenizer.vocabularySize > 512)
+        let tokens = tokenizer.encode("A red circle above a small green star, 日本")
+        #expect(tokenizer.decode(tokens) == "a red circle above a small green star , 日本")
+    }
+
+    @Test func mutatedFilesNeverCrash() {
+        let outcome = TokenizerFuzz.run(cases: 24_000, seed: 7)
         #expect(outcome.refused > 4_000)
-        #expect(outcome.loaded > 1_000)
+        #expect(outcome.loaded > 2_000)
     }
 }

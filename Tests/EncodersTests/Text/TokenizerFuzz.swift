@@ -7,29 +7,13 @@ enum TokenizerFuzz {
     ///   - cases: how many mutants to load.
     ///   - seed: the same seed makes the same mutants.
     /// - Returns: how many mutants were loaded and how many refused with an `EncoderError`.
-    /// - Throws: any other error, and those of reading the fixtures.
-    static func run(cases: Int, seed: UInt64) throws -> (loaded: Int, refused: Int) {
-        let folder = TextFixtures.folder + "/small/"
-        let originals = try [
-            "tokenizer-pairs/tokenizer.json", "tokenizer-strings/tokenizer.json",
-            "plain/vocab.json", "plain/merges.txt", "stable-diffusion-2/special_tokens_map.json",
-            "sdxl-second/tokenizer_config.json", "added/added_tokens.json",
-        ].map { path in
-            (
-                name: String(path.split(separator: "/")[1]),
-                bytes: try TextFixtures.bytes(folder + path)
-            )
-        }
+    static func run(cases: Int, seed: UInt64) -> (loaded: Int, refused: Int) {
         var random = TextRandom(seed: seed)
         var (loaded, refused) = (0, 0)
         for _ in 0..<cases {
-            // Half the mutants are of tokenizer.json, the others of the files beside it.
-            let isOneFile = Bool.random(using: &random)
-            var files: [String: [UInt8]] = [:]
-            if isOneFile {
-                files["tokenizer.json"] = originals[Int.random(in: 0..<2, using: &random)].bytes
-            } else {
-                for original in originals[2...] { files[original.name] = original.bytes }
+            let originals = [oneFileOfStrings, oneFileOfPairs, severalFiles]
+            var files = originals[Int.random(in: 0..<3, using: &random)].mapValues {
+                Array($0.utf8)
             }
             let victim = files.keys.sorted().randomElement(using: &random) ?? ""
             files[victim] = mutated(files[victim] ?? [], using: &random)
@@ -37,7 +21,7 @@ enum TokenizerFuzz {
             do throws(EncoderError) {
                 let tokenizer = try BytePairTokenizer.load(
                     .memory(files, path: "mutant"), cleaning: cleaning)
-                let text = "a cat <|endoftext|> ÎÃ© the!" + String(victim.prefix(3))
+                let text = "a cab <|endoftext|> bÃ© abcabc!" + String(victim.prefix(3))
                 let tokens = try tokenizer.tokenize(text, contextLength: 8, overflow: .truncate)
                 _ = tokenizer.decode(tokens.tokens + [-1, .max])
                 loaded += 1
@@ -47,6 +31,44 @@ enum TokenizerFuzz {
         }
         return (loaded, refused)
     }
+
+    /// Few bytes have tokens, so that the files are small; the others are the unknown token.
+    private static let vocabulary = """
+        {"a":0,"b":1,"c":2,"a</w>":3,"b</w>":4,"c</w>":5,"ab":6,"ab</w>":7,"ca":8,"cab</w>":9,\
+        "Ã":10,"!":11,"!</w>":12,"<|startoftext|>":13,"<|endoftext|>":14}
+        """
+    private static let added = """
+        {"id":13,"content":"<|startoftext|>","single_word":false,"lstrip":false,"rstrip":true,\
+        "normalized":true,"special":true}
+        """
+
+    private static func tokenizer(merges: String) -> String {
+        """
+        {"version":"1.0","padding":{"pad_token":"!"},"added_tokens":[\(added),{"id":15,"content":\
+        "<lo>","special":false}],"model":{"type":"BPE","dropout":null,"unk_token":"<|endoftext|>",\
+        "continuing_subword_prefix":"","end_of_word_suffix":"</w>","vocab":\(vocabulary),\
+        "merges":\(merges)}}
+        """
+    }
+
+    private static let oneFileOfStrings = [
+        "tokenizer.json": tokenizer(merges: #"["a b","a b</w>","c a","ca b</w>"]"#)
+    ]
+    private static let oneFileOfPairs = [
+        "tokenizer.json": tokenizer(merges: #"[["a","b"],["a","b</w>"],["c","a"],["ca","b</w>"]]"#),
+        "tokenizer_config.json": """
+        {"bos_token":"<|startoftext|>","pad_token":{"content":"!","lstrip":true},\
+        "added_tokens_decoder":{"13":\(added),"14":{"content":"<|endoftext|>"}}}
+        """,
+    ]
+    private static let severalFiles = [
+        "vocab.json": vocabulary,
+        "merges.txt": "#version: 0.2\na b\na b</w>\nc a\nca b</w>\n",
+        "special_tokens_map.json": """
+        {"pad_token":"!","unk_token":{"content":"<|endoftext|>","normalized":true}}
+        """,
+        "added_tokens.json": #"{"<lo>":15,"<hi>":16}"#,
+    ]
 
     static func mutated(_ bytes: [UInt8], using random: inout TextRandom) -> [UInt8] {
         var bytes = bytes
@@ -67,10 +89,12 @@ enum TokenizerFuzz {
                 bytes.insert(
                     contentsOf: (pieces.randomElement(using: &random) ?? "").utf8, at: index)
             default:
-                // Another number in the place of one.
+                // Another number in the place of a digit.
                 guard let digit = bytes[index...].firstIndex(where: { (0x30...0x39).contains($0) })
                 else { continue }
-                let numbers = ["0", "99999999999999999999", "2147483647", "-5", "1.5", "true"]
+                let numbers = [
+                    "0", "99999999999999999999", "2147483646", "-5", "1.5", "true", "77",
+                ]
                 bytes.replaceSubrange(
                     digit...digit, with: (numbers.randomElement(using: &random) ?? "").utf8)
             }
