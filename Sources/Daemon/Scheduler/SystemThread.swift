@@ -1,7 +1,7 @@
 import Glibc
 
 /// A named operating-system thread; work that blocks or computes stays off Swift's pool.
-final class SystemThread: @unchecked Sendable {
+package final class SystemThread: @unchecked Sendable {
     // Invariant: `handle` is written once, in `init`, before anybody else can see the object.
     private var handle = pthread_t()
 
@@ -9,7 +9,7 @@ final class SystemThread: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - name: at most 15 bytes; longer names are cut, as the kernel demands.
-    init(name: String, body: @escaping @Sendable () -> Void) {
+    package init(name: String, body: @escaping @Sendable () -> Void) {
         final class Start {
             let name: String
             let body: @Sendable () -> Void
@@ -38,7 +38,7 @@ final class SystemThread: @unchecked Sendable {
     }
 
     /// Waits until the thread has ended. To be called at most once.
-    func join() {
+    package func join() {
         pthread_join(handle, nil)
     }
 }

@@ -42,7 +42,7 @@ package struct ClassifyCommand: SessionCommand {
     package var format: ReportFormat = .table
 
     @OptionGroup package var prompts: PromptOptions
-    @OptionGroup(title: "Where the work is done") package var connection: ConnectionOptions
+    @OptionGroup package var connection: ConnectionOptions
 
     package init() {}
 

@@ -40,7 +40,7 @@ package struct EmbedCommand: SessionCommand {
     package var out: String?
 
     @OptionGroup package var prompts: PromptOptions
-    @OptionGroup(title: "Where the work is done") package var connection: ConnectionOptions
+    @OptionGroup package var connection: ConnectionOptions
 
     package init() {}
 

@@ -19,7 +19,7 @@ package struct GradientCommand: SessionCommand {
             gradient's length at each pixel over the image: bright where the score depends on it.
 
             Example:
-              guidanced gradient cat.png --prompt "a cat" --out cat.npy --heatmap cat-heat.png
+              guidanced gradient cat.png --prompt "a cat" --out g.npy --heatmap heat.png
             """)
 
     @Argument(help: "A PNG file; - for standard input.", completion: .file(extensions: ["png"]))
@@ -52,7 +52,7 @@ package struct GradientCommand: SessionCommand {
     package var format: DocumentFormat = .table
 
     @OptionGroup package var prompts: PromptOptions
-    @OptionGroup(title: "Where the work is done") package var connection: ConnectionOptions
+    @OptionGroup package var connection: ConnectionOptions
 
     package init() {}
 

@@ -31,7 +31,7 @@ package struct RankCommand: SessionCommand {
     package var format: ReportFormat = .table
 
     @OptionGroup package var prompts: PromptOptions
-    @OptionGroup(title: "Where the work is done") package var connection: ConnectionOptions
+    @OptionGroup package var connection: ConnectionOptions
 
     package init() {}
 

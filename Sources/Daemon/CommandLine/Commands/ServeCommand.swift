@@ -7,7 +7,7 @@ package struct ServeCommand: ParsableCommand {
         commandName: "serve", abstract: "Run the daemon.",
         usage: """
             guidanced serve [--bind ENDPOINT]... [--control ENDPOINT] [--model NAME=PATH]... \
-            [--default-model NAME] [--threads N] [--config FILE]
+            [--default-model NAME] [--precision f32] [--threads N] [--config FILE] [--log-level LEVEL]
             """,
         discussion: """
             Listens at ipc://$XDG_RUNTIME_DIR/guidanced.sock, or where that is unset at \
@@ -18,7 +18,7 @@ package struct ServeCommand: ParsableCommand {
             as keys (docs/command-line.md); flags win over the file.
 
             Example:
-              guidanced serve --bind ipc:///run/user/1000/g.sock --model b32=checkpoints/vit-b-32
+              guidanced serve --bind ipc:///run/g.sock --model b32=checkpoints/vit-b-32
             """)
 
     @Option(
@@ -54,7 +54,7 @@ package struct ServeCommand: ParsableCommand {
         completion: .file(extensions: ["json"]))
     package var config: String?
 
-    @Option(help: "What the log on standard error leaves out.")
+    @Option(help: "The least severe lines that the log on standard error shows.")
     package var logLevel: LogThreshold = .info
 
     package init() {}
@@ -122,6 +122,7 @@ package struct ServeCommand: ParsableCommand {
     }
 
     package func run() throws {
+        // Early: a signal while models are being loaded is kept until the service asks for it.
         Signals.install()
         try CommandRunner.run { _ in
             let configuration = try resolved()

@@ -22,7 +22,7 @@ package struct TokenizeCommand: SessionCommand {
     package var format: ReportFormat = .table
 
     @OptionGroup package var prompts: PromptOptions
-    @OptionGroup(title: "Where the work is done") package var connection: ConnectionOptions
+    @OptionGroup package var connection: ConnectionOptions
 
     package init() {}
 

@@ -35,7 +35,7 @@ package struct NoDaemon: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        "no daemon at \(endpoint): \(reason); start one with "
+        "no daemon at \(endpoint) (\(reason)); start one with "
             + "`guidanced serve --bind \(endpoint)`"
     }
 }

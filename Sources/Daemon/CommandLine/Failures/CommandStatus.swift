@@ -21,7 +21,7 @@ package enum CommandStatus: Int32, CaseIterable, Sendable {
         switch self {
         case .success: "done"
         case .someItemsFailed:
-            "some items failed and are named on standard error; the others were done"
+            "some items (or checks of verify) failed; the others were done"
         case .usage: "wrong arguments, an unknown model, or a parameter out of range"
         case .badData: "an image or checkpoint that cannot be used, or a prompt that is too long"
         case .noInput: "an input file that is missing or cannot be read"
