@@ -75,7 +75,7 @@ import Testing
         let registry = try EngineFixture.registry.get()
         let checks = EngineCheck.run(registry, threads: 3)
         #expect(checks.count == 4)
-        #expect(checks.allSatisfy(\.passed), "\(checks)")
+        #expect(checks.allSatisfy { $0.passed }, "\(checks)")
         let report = VerificationReport(
             report: registry.defaultModel.model.report, checks: checks)
         let text = report.text(tensors: true)
