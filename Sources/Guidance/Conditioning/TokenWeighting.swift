@@ -1,0 +1,47 @@
+/// Applies the weights of tokens to the hidden states of their chunk.
+///
+/// Hidden states are row-major [T, D]; there is one weight a row.
+public enum TokenWeighting {
+    /// A1111's "original" emphasis: each row times its weight, then everything scaled so that the mean
+    /// over the chunk is what it was (`modules/sd_emphasis.py`).
+    ///
+    /// The means are taken in double precision. Weights that are all 1 change nothing. When the
+    /// scale would not be finite, since the weighted mean is 0, it is left out.
+    public static func multiplyKeepingMean(_ states: inout [Float], weights: [Float]) {
+        guard weights.contains(where: { $0 != 1 }) else { return }
+        let width = rowWidth(states, weights)
+        let mean = sum(states)
+        for (row, weight) in weights.enumerated() where weight != 1 {
+            for index in row * width..<(row + 1) * width { states[index] *= weight }
+        }
+        let scale = Float(mean / sum(states))
+        guard scale.isFinite else { return }
+        for index in states.indices { states[index] *= scale }
+    }
+
+    /// ComfyUI's weighting: each row moves along the line from the empty prompt's row of the same
+    /// position, z = e + w(z − e) (`comfy/sd1_clip.py`, `encode_token_weights`).
+    ///
+    /// - Parameter empty: hidden states of the row of an empty prompt, [T, D].
+    public static func interpolate(
+        _ states: inout [Float], fromEmpty empty: [Float], weights: [Float]
+    ) {
+        precondition(empty.count == states.count, "hidden states of one shape")
+        let width = rowWidth(states, weights)
+        for (row, weight) in weights.enumerated() where weight != 1 {
+            for index in row * width..<(row + 1) * width {
+                states[index] = (states[index] - empty[index]) * weight + empty[index]
+            }
+        }
+    }
+
+    private static func rowWidth(_ states: [Float], _ weights: [Float]) -> Int {
+        guard !weights.isEmpty else { return 0 }
+        precondition(states.count % weights.count == 0, "one weight a row")
+        return states.count / weights.count
+    }
+
+    private static func sum(_ states: [Float]) -> Double {
+        states.reduce(0) { $0 + Double($1) }
+    }
+}
