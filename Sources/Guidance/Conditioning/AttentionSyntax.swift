@@ -1,4 +1,4 @@
-/// AUTOMATIC1111's attention syntax (`modules/prompt_parser.py`, version 1.10).
+/// AUTOMATIC1111's attention syntax (`modules/prompt_parser.py`).
 ///
 /// `(x)` multiplies by 1.1, `[x]` divides by 1.1, `(x:1.3)` multiplies by 1.3; nested weights
 /// multiply. `\` keeps a bracket or a backslash from meaning anything and vanishes itself, also before
