@@ -51,6 +51,8 @@ final class Service: Sendable {
     /// Serves until a signal ends it: SIGTERM or SIGINT finish accepted work first, a second
     /// SIGINT ends the process at once with status 130.
     func run() {
+        // Not before: while models load there is nothing to finish, and a signal may simply end it.
+        Signals.install()
         let server = self.server
         let engine = self.engine
         let log = self.log

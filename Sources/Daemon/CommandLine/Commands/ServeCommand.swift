@@ -122,8 +122,6 @@ package struct ServeCommand: ParsableCommand {
     }
 
     package func run() throws {
-        // Early: a signal while models are being loaded is kept until the service asks for it.
-        Signals.install()
         try CommandRunner.run { _ in
             let configuration = try resolved()
             var log = Logger(label: "guidanced") { label in
