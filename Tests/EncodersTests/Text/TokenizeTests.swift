@@ -91,15 +91,14 @@ import Testing
             "a", "a cat ", "日本", "\u{301}\u{316}", "é", "'s", "<|endoftext|>", "\u{1b}[", "Ã©",
             "&amp;", "&", "ÃƒÂ©", "Σ'", "ﷺ", "😀", "\r", "в", "Ã ", "<", "\u{1100}\u{1161}",
         ], TextCleaning.allCases)
-    func timeGrowsLinearly(unit: String, cleaning: TextCleaning) throws {
+    func hugeTextsOfOneKindEnd(unit: String, cleaning: TextCleaning) throws {
         let tokenizer = BytePairTokenizer.clip(cleaning: cleaning)
-        // Well under a second on a free machine; a quadratic loop would need hours.
+        // Well under a second on a free machine; a quadratic loop would need hours, so the time
+        // limit tells the two apart on any machine.
         let count = (unit == "a" || unit == "a cat " ? 1_000_000 : 200_000) / unit.count
         let text = String(repeating: unit, count: count)
-        let clock = ContinuousClock()
-        var tokens = 0
-        let time = clock.measure { tokens = tokenizer.encode(text).count }
-        #expect(time < .seconds(20), "\(tokens) tokens")
+        let tokens = tokenizer.encode(text)
+        #expect(tokens.allSatisfy { $0 >= 0 && $0 < tokenizer.vocabularySize })
     }
 
     /// ftfy would repeat its steps 300,000 times here; we stop early and say so in the documentation.
