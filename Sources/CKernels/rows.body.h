@@ -37,35 +37,30 @@ float GK_V(gk_dot)(const float *a, const float *b, size_t count) {
     return sum_lanes(&sum);
 }
 
-/// The row's largest magnitude becomes ±127; 128 is added, as the byte dot product wants one factor
-/// without a sign. Returns the scale: x ≈ scale · (y − 128).
-float GK_V(gk_quantize_row)(const float *x, uint8_t *y, size_t count) {
-    const size_t rest = count % LANES, whole = count - rest;
-    v16 v, top = {0};
-    i16 greater;
-    for (size_t i = 0; i < whole; i += LANES) {
-        load16(&v, x + i);
-        v = (v16)((i16)v & 0x7FFFFFFF);
-        greater = v > top;
-        select16(&top, &greater, &v, &top);
+// The byte dot product wants one factor without a sign, hence the 128.
+void GK_V(gk_quantize_rows)(
+    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales) {
+    for (size_t row = 0; row < rows; row++) {
+        v16 v, top = {0};
+        for (size_t i = 0; i < width; i += LANES) {
+            load_view(&v, &x, row, i, width - i < LANES ? width - i : LANES);
+            v = (v16)((i16)v & 0x7FFFFFFF);
+            i16 greater = v > top;
+            select16(&top, &greater, &v, &top);
+        }
+        const float largest = max_lanes(&top);
+        const float factor = largest > 0 ? 127.0f / largest : 0.0f;
+        // Adding 1.5·2²³ rounds to the nearest integer, which the low bits then hold.
+        const float magic = 12582912.0f;
+        uint8_t *out = y + row * y_stride;
+        for (size_t i = 0; i < width; i += LANES) {
+            const size_t n = width - i < LANES ? width - i : LANES;
+            load_view(&v, &x, row, i, n);
+            v = v * factor + magic;
+            b16 bytes = __builtin_convertvector((i16)v - 0x4B400000 + 128, b16);
+            memcpy(out + i, &bytes, n);
+        }
+        memset(out + width, 128, y_stride - width);
+        scales[row] = largest / 127.0f;
     }
-    if (rest > 0) {
-        load_part(&v, x + whole, rest);
-        v = (v16)((i16)v & 0x7FFFFFFF);
-        greater = v > top;
-        select16(&top, &greater, &v, &top);
-    }
-    const float largest = max_lanes(&top);
-    const float factor = largest > 0 ? 127.0f / largest : 0.0f;
-    // Adding 1.5·2²³ rounds to the nearest integer, which the low bits then hold.
-    const float magic = 12582912.0f;
-    for (size_t i = 0; i < count; i += LANES) {
-        const size_t n = count - i < LANES ? count - i : LANES;
-        if (n == LANES) load16(&v, x + i); else load_part(&v, x + i, n);
-        v = v * factor + magic;
-        i16 q = (i16)v - 0x4B400000 + 128;
-        b16 bytes = __builtin_convertvector(q, b16);
-        memcpy(y + i, &bytes, n);
-    }
-    return largest / 127.0f;
 }

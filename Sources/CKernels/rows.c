@@ -1,4 +1,4 @@
-#include "lanes.h"
+#include "view_lanes.h"
 
 #define GK_BODY "rows.body.h"
 #include "variants.h"
@@ -37,6 +37,7 @@ float gk_dot(const float *a, const float *b, size_t count) {
 
 float gk_sum_of_squares(const float *x, size_t count) { return gk_dot(x, x, count); }
 
-float gk_quantize_row(const float *x, uint8_t *y, size_t count) {
-    return GK_DISPATCH(gk_quantize_row)(x, y, count);
+void gk_quantize_rows(
+    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales) {
+    GK_DISPATCH(gk_quantize_rows)(x, rows, width, y, y_stride, scales);
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "CDigest.h"
+#include "CTeam.h"
 
 // Vectorised loops, each compiled for any x86-64, for AVX2 and for AVX-512 and chosen at run time
 // (on other processors once, for the target); and what is built of them: products with packed
@@ -58,16 +59,16 @@ typedef struct {
 /// y = (x − mean) / √(variance + eps) · gain + bias for each row. `mean` and `rstd` receive one value
 /// a row when they are not NULL; the backward reads them.
 void gk_layer_norm(
-    const float *x, size_t x_stride, const float *gain, const float *bias, float eps, size_t rows,
-    size_t width, gk_view y, float *mean, float *rstd);
+    gk_seat *seat, const float *x, size_t x_stride, const float *gain, const float *bias, float eps,
+    size_t rows, size_t width, gk_view y, float *mean, float *rstd);
 
 /// dx (+)= the gradient of the layer norm's input. Reads the forward's x, mean and rstd. Adds to dx
 /// when `accumulate` is not 0, as at the fork of a residual connection. `copy` receives dx once
 /// more, for a product to read, unless it is NULL.
 void gk_layer_norm_backward(
-    const float *dy, size_t dy_stride, const float *x, size_t x_stride, const float *gain,
-    const float *mean, const float *rstd, size_t rows, size_t width, float *dx, size_t dx_stride,
-    int accumulate, gk_view copy);
+    gk_seat *seat, const float *dy, size_t dy_stride, const float *x, size_t x_stride,
+    const float *gain, const float *mean, const float *rstd, size_t rows, size_t width, float *dx,
+    size_t dx_stride, int accumulate, gk_view copy);
 
 // --- Activations -------------------------------------------------------------------------------
 
@@ -114,10 +115,14 @@ void gk_widen_f16(const void *x, float *y, size_t count);
 void gk_widen_bf16(const void *x, float *y, size_t count);
 /// fp32 to the nearest bfloat16, ties to even; NaN stays NaN.
 void gk_narrow_bf16(const float *x, uint16_t *y, size_t count);
-/// y = x / scale + 128 rounded, with the scale that makes the row's largest magnitude 127. Returns
-/// the scale. The row must be finite.
-float gk_quantize_row(const float *x, uint8_t *y, size_t count);
+/// Each row becomes y = x / scale + 128, rounded, with the scale that makes its largest magnitude 127;
+/// columns from `width` up to `y_stride` become 128, which stands for zero. x must be finite.
+void gk_quantize_rows(
+    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales);
 
 #ifdef __cplusplus
 }
 #endif
+
+#include "CAttention.h"
+#include "CProducts.h"
