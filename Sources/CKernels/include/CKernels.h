@@ -34,7 +34,8 @@ enum {
 /// What a number in a matrix is.
 enum { GK_F32 = 0, GK_BF16 = 1, GK_S8 = 2 };
 
-/// The level in force: the machine's highest, unless another one was set.
+/// The level in force: the machine's highest, unless another one was set, or is named by
+/// GUIDANCED_INSTRUCTIONS (portable, avx2, avx512) in the environment.
 int gk_level(void);
 /// The highest level of this machine.
 int gk_highest_level(void);

@@ -99,11 +99,11 @@ package struct Operand {
 }
 
 /// Memory for blocks turned into bytes, with their scales.
-final class QuantizedBuffer {
+package final class QuantizedBuffer {
     private let values: BlockBuffer
     private let scales: RowBuffer
 
-    init(rows: Int, columns: Int) {
+    package init(rows: Int, columns: Int) {
         values = BlockBuffer(rows: rows, columns: columns, element: .s8)
         scales = RowBuffer(rows: 1, columns: rows)
     }
@@ -111,7 +111,7 @@ final class QuantizedBuffer {
     var bytes: Int { values.bytes + scales.bytes }
 
     /// `x` in bytes; overwrites what was quantised before.
-    func quantize(_ x: Block) -> Operand {
+    package func quantize(_ x: Block) -> Operand {
         precondition(x.rows <= values.view.rows && x.columns <= values.view.columns, "too large")
         let stride = (x.columns + 3) / 4 * 4
         gk_quantize_rows(
@@ -137,7 +137,7 @@ extension Block {
     }
 
     /// The nearest bfloat16s of a block of fp32 of the same size.
-    func narrow(from x: Rows) {
+    package func narrow(from x: Rows) {
         precondition(element == .bf16 && x.rows == rows && x.columns == columns, "blocks differ")
         for index in 0..<rows {
             gk_narrow_bf16(

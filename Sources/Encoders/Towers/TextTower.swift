@@ -98,11 +98,11 @@ public final class TextTower: Sendable {
         return index
     }
 
-    /// The embedding of one text; see ``embed(_:workspace:)``.
+    /// The embedding of one text; see ``embed(texts:workspace:)``.
     public func embed(
         tokens: [Int32], workspace: TextWorkspace
     ) throws(EncoderError) -> [Float] {
-        try embed([tokens], workspace: workspace)[0]
+        try embed(texts: [tokens], workspace: workspace)[0]
     }
 
     /// Embeddings of a group of texts, [embeddingWidth] each, not normalised.
@@ -114,7 +114,7 @@ public final class TextTower: Sendable {
     /// - Throws: `EncoderError.promptTooLong` for more tokens than the tower has positions,
     ///   `.unsupported` for ids that it does not have, or none.
     public func embed(
-        _ texts: [[Int32]], workspace: TextWorkspace
+        texts: [[Int32]], workspace: TextWorkspace
     ) throws(EncoderError) -> [[Float]] {
         try check(texts, workspace)
         guard !texts.isEmpty else { return [] }

@@ -93,11 +93,11 @@ public final class VisionTower: Sendable {
             budget: activationBudget)
     }
 
-    /// The embedding of one image; see ``embed(_:workspace:)-(Group,_)``.
+    /// The embedding of one image; see ``embed(images:workspace:)``.
     public func embed(
         _ pixels: [Float], workspace: VisionWorkspace
     ) throws(EncoderError) -> [Float] {
-        try embed([pixels], workspace: workspace)[0]
+        try embed(images: [pixels], workspace: workspace)[0]
     }
 
     /// Embeddings of a group of images, [embeddingWidth] each, not normalised.
@@ -108,7 +108,7 @@ public final class VisionTower: Sendable {
     ///   workspace's capacity.
     /// - Throws: `EncoderError.image` when the number of pixels is not the model's.
     public func embed(
-        _ images: [[Float]], workspace: VisionWorkspace
+        images: [[Float]], workspace: VisionWorkspace
     ) throws(EncoderError) -> [[Float]] {
         try check(images, workspace)
         guard !images.isEmpty else { return [] }

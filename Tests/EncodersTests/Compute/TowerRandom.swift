@@ -45,3 +45,49 @@ func block(_ values: [Float], rows: Int, columns: Int) -> Rows {
     block.copy(from: values)
     return block
 }
+
+/// fp32 values as a product's left factor of any element, with the memory that it needs.
+final class OperandMemory {
+    private let floats: Block
+    private let narrow: BlockBuffer?
+    private let quantized: QuantizedBuffer?
+    let operand: Operand
+
+    init(_ values: [Float], rows: Int, columns: Int, _ element: Element) {
+        floats = Block(block(values, rows: rows, columns: columns))
+        switch element {
+        case .f32:
+            narrow = nil
+            quantized = nil
+            operand = Operand(floats)
+        case .bf16:
+            let buffer = BlockBuffer(rows: rows, columns: columns, element: .bf16)
+            buffer.view.narrow(from: floats.floats)
+            narrow = buffer
+            quantized = nil
+            operand = Operand(buffer.view)
+        case .s8:
+            let buffer = QuantizedBuffer(rows: rows, columns: columns)
+            narrow = nil
+            quantized = buffer
+            operand = buffer.quantize(floats)
+        }
+    }
+}
+
+extension Block {
+    /// The values as fp32, row after row.
+    func array() -> [Float] {
+        (0..<rows).flatMap { row in
+            (0..<columns).map { column -> Float in
+                let start = base + (row * stride + column) * element.bytes
+                switch element {
+                case .f32: return start.load(as: Float.self)
+                case .bf16:
+                    return Float(bitPattern: UInt32(start.load(as: UInt16.self)) << 16)
+                case .s8: return Float(Int(start.load(as: UInt8.self)) - 128)
+                }
+            }
+        }
+    }
+}
