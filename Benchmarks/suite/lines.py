@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -106,7 +107,8 @@ class LineProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self._input.close()
+        with contextlib.suppress(BrokenPipeError):  # what it never read
+            self._input.close()
         self._output.close()
 
     def _signal(self, number: int) -> None:

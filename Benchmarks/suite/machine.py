@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 from .models import ROOT
@@ -45,6 +46,17 @@ def available_memory() -> int:
     return _memory("MemAvailable")
 
 
+def busy(seconds: float = 1.0) -> float:
+    """The share of all processors' time that was used during the next ``seconds``.
+
+    Called while our processes are stopped, it is what others take from the figures.
+    """
+    used, whole = _ticks()
+    time.sleep(seconds)
+    later_used, later_whole = _ticks()
+    return (later_used - used) / max(1, later_whole - whole)
+
+
 def our_version(binary: Path) -> str:
     """The binary's version and the checkout's commit."""
     parts = []
@@ -72,6 +84,13 @@ def peaks(binary: Path) -> dict[str, float]:
                 if isinstance(found.get(f"{name}_gflops"), (int, float))}
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError, AttributeError) as problem:
         raise Failed(str(problem)) from None
+
+
+def _ticks() -> tuple[int, int]:
+    """Ticks of all processors: used (also by other guests), and all."""
+    fields = [int(value) for value in _text("/proc/stat").splitlines()[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return sum(fields) - idle, sum(fields)
 
 
 def _caches() -> str:

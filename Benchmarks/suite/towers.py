@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import report
 from .lines import LineProcess
-from .machine import available_memory
+from .machine import available_memory, busy
 from .models import FOLDER, LOGS, ROOT, Model
 from .plan import Plan
 from .rounds import OURS, Comparison, Failed, Series, alternate, compare, waves_of
@@ -39,6 +39,10 @@ _BESIDE = {"torch": 1.3, "torch-compile": 2.4, "onnxruntime": 2.3, "openvino": 2
 
 _PROCESS = 700 << 20
 """Memory of a peer's process without any weights: the libraries and activations."""
+
+
+_QUIET = 0.05
+"""The share of the machine that others may use without a note."""
 
 
 def target_of(work: str, batch: int, precision: str) -> Target | None:
@@ -157,6 +161,7 @@ class ModelRows:
         for wave in waves_of(needs, ours, int(0.9 * available_memory())):
             with ExitStack() as stack:
                 running, broken = self._start(stack, kind, wave)
+                self._note_load()
                 for work, batch in works:
                     self._say(f"{title_of(work, batch)}: {', '.join(running)}")
                     able = {name: partial(process.measure, work, batch)
@@ -229,6 +234,13 @@ class ModelRows:
             self.section.rows.append(memory_row(resident, packed, activations))
         except Failed as problem:
             self.section.rows.append(gap("memory, resident set", str(problem), target))
+
+    def _note_load(self) -> None:
+        """Says so when the machine is at work although all our processes are stopped."""
+        load = busy()
+        if load > _QUIET:
+            self._note(f"the machine was {100 * load:.0f} % busy with other work when a group of "
+                       "measurements began: the absolute figures are too low")
 
     def _note(self, text: str) -> None:
         if text not in self.section.notes:
