@@ -56,6 +56,13 @@ def target_of(work: str, batch: int, precision: str) -> Target | None:
     return Target.times(5 if work == "text" else 1.2)
 
 
+def can(name: str, work: str, precision: str) -> bool:
+    """Whether a contestant takes part in a row at all."""
+    if work == "gradient":
+        return name in (OURS, "torch", "torch-compile")
+    return name != "onnxruntime" or precision == "f32"
+
+
 def title_of(work: str, batch: int) -> str:
     return _NAMES[work][0].format(batch)
 
@@ -150,7 +157,7 @@ class ModelRows:
 
     def _tower(self, kind: str, works: Sequence[tuple[str, int]]) -> None:
         engines = [name for name in self._plan.engines
-                   if not (name == "onnxruntime" and self._precision != "f32")]
+                   if any(can(name, work, self._precision) for work, _ in works)]
         base = self._model.bytes("f32", kind)
         scale = 0.6 if self._precision == "bf16" else 1.0
         needs = {name: int(_BESIDE[name] * base * (1 if name == "openvino" else scale)) + _PROCESS
@@ -163,15 +170,14 @@ class ModelRows:
                 running, broken = self._start(stack, kind, wave)
                 self._note_load()
                 for work, batch in works:
-                    self._say(f"{title_of(work, batch)}: {', '.join(running)}")
                     able = {name: partial(process.measure, work, batch)
                             for name, process in running.items()
-                            if work != "gradient" or name in (OURS, "torch", "torch-compile")}
+                            if can(name, work, self._precision)}
+                    self._say(f"{title_of(work, batch)}: {', '.join(able)}")
                     series = alternate(able, self._plan.effort)
-                    relevant = {name: Series(problem=why) for name, why in broken.items()
-                                if work != "gradient"
-                                or name in (OURS, "torch", "torch-compile")}
-                    found[work, batch].append({**series, **relevant})
+                    lost = {name: Series(problem=why) for name, why in broken.items()
+                            if can(name, work, self._precision)}
+                    found[work, batch].append({**series, **lost})
         for (work, batch), waves in found.items():
             result = compare(waves)
             self.section.rows.append(comparison_row(work, batch, self._precision, result))

@@ -10,7 +10,7 @@ from suite.models import MODELS
 from suite.report import Store
 from suite.rounds import OURS, Comparison
 from suite.rows import Row, Section, Target, gap
-from suite.towers import comparison_row, memory_row, peak_row, target_of
+from suite.towers import can, comparison_row, memory_row, peak_row, target_of
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,13 @@ def test_targets_say_themselves() -> None:
 def test_the_targets_of_the_design(work: str, batch: int, precision: str, bound: float) -> None:
     target = target_of(work, batch, precision)
     assert target is not None and target.at_least and target.bound == bound
+
+
+def test_who_takes_part() -> None:
+    names = [OURS, "torch", "torch-compile", "onnxruntime", "openvino"]
+    assert [n for n in names if can(n, "image", "f32")] == names
+    assert [n for n in names if can(n, "text", "bf16")] == [*names[:3], "openvino"]
+    assert [n for n in names if can(n, "gradient", "f32")] == names[:3]
 
 
 def test_a_comparison_becomes_a_row() -> None:
