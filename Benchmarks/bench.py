@@ -10,6 +10,7 @@ that it did not measure again, unless --fresh is given.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,7 @@ def sections(plan: Plan) -> Iterator[Section]:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     plan, given = parse()
     if given.batches:
         kept = {work: tuple(n for n in sizes if n in given.batches)

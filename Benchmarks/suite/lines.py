@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -17,6 +18,14 @@ from typing import Any
 from .rounds import Failed
 
 _LONGEST_LINE = 1 << 20
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """In the child: killed when the benchmark dies, since a stopped process cannot notice."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class LineProcess:
@@ -48,7 +57,7 @@ class LineProcess:
             try:
                 self.process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                    cwd=cwd, env={**os.environ, **(environment or {})},
+                    cwd=cwd, env={**os.environ, **(environment or {})}, preexec_fn=_end_with_parent,
                 )
             except OSError as problem:
                 raise Failed(f"{command[0]}: {problem.strerror}") from None

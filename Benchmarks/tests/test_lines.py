@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 import time
@@ -67,6 +68,34 @@ for line in sys.stdin:
     time.sleep(0.2)
     assert ticks() - before <= 1
     assert process.measure("image", 1) == 1e-6
+
+
+def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text("import json, sys\n" + ECHO)
+    (tmp_path / "parent.py").write_text(textwrap.dedent(f"""
+        import os, pathlib, signal, sys
+        sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+        from suite.lines import LineProcess
+        folder = pathlib.Path({str(tmp_path)!r})
+        child = LineProcess("p", [sys.executable, str(folder / "child.py")], folder / "log")
+        print(child.process.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """))
+    done = subprocess.run([sys.executable, str(tmp_path / "parent.py")], capture_output=True,
+                          text=True, timeout=60, check=False)
+    child = Path(f"/proc/{int(done.stdout)}/stat")
+    end = time.monotonic() + 10
+    while time.monotonic() < end and _runs(child):
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(stat: Path) -> bool:
+    """Whether a process is there and not a zombie that nobody has waited for."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize(
