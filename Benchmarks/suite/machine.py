@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .models import ROOT
@@ -46,15 +46,32 @@ def available_memory() -> int:
     return _memory("MemAvailable")
 
 
-def busy(seconds: float = 1.0) -> float:
-    """The share of all processors' time that was used during the next ``seconds``.
+class OtherWork:
+    """What others take from the machine while processes of ours are measured.
 
-    Called while our processes are stopped, it is what others take from the figures.
+    Made before the measurements with the ids of all processes that take part.
     """
-    used, whole = _ticks()
-    time.sleep(seconds)
-    later_used, later_whole = _ticks()
-    return (later_used - used) / max(1, later_whole - whole)
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = [os.getpid(), *pids]
+        self._before = self._ticks()
+
+    def share(self) -> float:
+        """The share of all processors' time since then that went to other processes."""
+        whole, used, own = (now - then for now, then in zip(self._ticks(), self._before, strict=True))
+        return min(1.0, max(0, used - own) / whole) if whole > 0 else 0.0
+
+    def _ticks(self) -> tuple[int, int, int]:
+        """All, used (also by other guests), and our own."""
+        fields = [int(value) for value in _text("/proc/stat").splitlines()[0].split()[1:9]]
+        idle = fields[3] + fields[4]
+        return sum(fields), sum(fields) - idle, sum(ticks_of(pid) for pid in self._pids)
+
+
+def ticks_of(pid: int) -> int:
+    """Clock ticks of all threads of a process in user and system mode, 0 when it is gone."""
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12]) if fields else 0
 
 
 def our_version(binary: Path) -> str:
@@ -84,13 +101,6 @@ def peaks(binary: Path) -> dict[str, float]:
                 if isinstance(found.get(f"{name}_gflops"), (int, float))}
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError, AttributeError) as problem:
         raise Failed(str(problem)) from None
-
-
-def _ticks() -> tuple[int, int]:
-    """Ticks of all processors: used (also by other guests), and all."""
-    fields = [int(value) for value in _text("/proc/stat").splitlines()[0].split()[1:9]]
-    idle = fields[3] + fields[4]
-    return sum(fields) - idle, sum(fields)
 
 
 def _caches() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import report
 from .lines import LineProcess
-from .machine import available_memory, busy
+from .machine import OtherWork, available_memory
 from .models import FOLDER, LOGS, ROOT, Model
 from .plan import Plan
 from .rounds import OURS, Comparison, Failed, Series, alternate, compare, waves_of
@@ -168,13 +168,14 @@ class ModelRows:
         for wave in waves_of(needs, ours, int(0.9 * available_memory())):
             with ExitStack() as stack:
                 running, broken = self._start(stack, kind, wave)
-                self._note_load()
                 for work, batch in works:
                     able = {name: partial(process.measure, work, batch)
                             for name, process in running.items()
                             if can(name, work, self._precision)}
                     self._say(f"{title_of(work, batch)}: {', '.join(able)}")
+                    others = OtherWork([running[name].process.pid for name in able])
                     series = alternate(able, self._plan.effort)
+                    self._note_others(title_of(work, batch), others.share())
                     lost = {name: Series(problem=why) for name, why in broken.items()
                             if can(name, work, self._precision)}
                     found[work, batch].append({**series, **lost})
@@ -241,12 +242,11 @@ class ModelRows:
         except Failed as problem:
             self.section.rows.append(gap("memory, resident set", str(problem), target))
 
-    def _note_load(self) -> None:
-        """Says so when the machine is at work although all our processes are stopped."""
-        load = busy()
-        if load > _QUIET:
-            self._note(f"the machine was {100 * load:.0f} % busy with other work when a group of "
-                       "measurements began: the absolute figures are too low")
+    def _note_others(self, title: str, share: float) -> None:
+        """Says so when the figures were disturbed."""
+        if share > _QUIET:
+            self._note(f"{title}: disturbed, {100 * share:.0f} % of the machine's time went to "
+                       "other processes")
 
     def _note(self, text: str) -> None:
         if text not in self.section.notes:
