@@ -15,6 +15,8 @@ import torchvision_operators  # noqa: E402, F401  (before transformers' models)
 import transformers
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
+    CLIPConfig,
     CLIPTextModelWithProjection,
     CLIPVisionModelWithProjection,
 )
@@ -51,12 +53,18 @@ class TextTower(nn.Module):
 
 def load(checkpoint: Checkpoint, tower: str, dtype: torch.dtype) -> nn.Module:
     """One tower, its weights without gradients."""
+    config = AutoConfig.from_pretrained(checkpoint.folder)
+    if isinstance(config, CLIPConfig):
+        config = config.vision_config if tower == "vision" else config.text_config
+    # A whole model's configuration names it for both towers; theirs may still be the default.
+    config.projection_dim = checkpoint.embedding_width
+    arguments = {"config": config, "dtype": dtype}
     module: nn.Module
     if tower == "vision":
-        vision = CLIPVisionModelWithProjection.from_pretrained(checkpoint.folder, dtype=dtype)
+        vision = CLIPVisionModelWithProjection.from_pretrained(checkpoint.folder, **arguments)
         module = ImageTower(vision)
     else:
-        text = CLIPTextModelWithProjection.from_pretrained(checkpoint.folder, dtype=dtype)
+        text = CLIPTextModelWithProjection.from_pretrained(checkpoint.folder, **arguments)
         module = TextTower(text)
     return module.eval().requires_grad_(False)
 
