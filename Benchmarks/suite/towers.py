@@ -172,6 +172,8 @@ class ModelRows:
                     able = {name: partial(process.measure, work, batch)
                             for name, process in running.items()
                             if can(name, work, self._precision)}
+                    if found[work, batch] and not set(able) - {OURS}:
+                        continue  # ours was measured in an earlier group, and nobody is new
                     self._say(f"{title_of(work, batch)}: {', '.join(able)}")
                     others = OtherWork([running[name].process.pid for name in able])
                     series = alternate(able, self._plan.effort)
