@@ -172,14 +172,15 @@ class ModelRows:
                     able = {name: partial(process.measure, work, batch)
                             for name, process in running.items()
                             if can(name, work, self._precision)}
+                    lost = {name: Series(problem=why) for name, why in broken.items()
+                            if can(name, work, self._precision)}
                     if found[work, batch] and not set(able) - {OURS}:
-                        continue  # ours was measured in an earlier group, and nobody is new
+                        found[work, batch].append(lost)  # ours was measured in an earlier group
+                        continue
                     self._say(f"{title_of(work, batch)}: {', '.join(able)}")
                     others = OtherWork([running[name].process.pid for name in able])
                     series = alternate(able, self._plan.effort)
                     self._note_others(title_of(work, batch), others.share())
-                    lost = {name: Series(problem=why) for name, why in broken.items()
-                            if can(name, work, self._precision)}
                     found[work, batch].append({**series, **lost})
         for (work, batch), waves in found.items():
             result = compare(waves)
