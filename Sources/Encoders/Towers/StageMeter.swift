@@ -33,7 +33,7 @@ public final class StageMeter {
 
 extension StageMeter? {
     /// Runs `body` and books its time; without a meter it only runs it.
-    func time<Result, Failure: Error>(
+    public func time<Result, Failure: Error>(
         _ stage: Stage, _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         guard let self else { return try body() }

@@ -246,7 +246,8 @@ public final class VisionTower: Sendable {
         return zip(embeddings, dPixels).map { (embedding: $0, dPixels: $1) }
     }
 
-    private func embedPatches(_ images: [[Float]], into tokens: Rows, _ workspace: VisionWorkspace) {
+    private func embedPatches(_ images: [[Float]], into tokens: Rows, _ workspace: VisionWorkspace)
+    {
         workspace.meter.time(.patchEmbedding) {
             patches.forward(
                 images, into: tokens, patches: workspace.patches.view,

@@ -71,17 +71,17 @@ import Testing
         return result
     }
 
-    private func memory(_ values: [Float], _ rows: Int, _ columns: Int, _ element: Element)
-        -> BlockBuffer
-    {
-        let buffer = BlockBuffer(rows: rows, columns: columns, element: element)
+    private func memory(
+        _ values: [Float], _ rows: Int, _ columns: Int, _ element: Element
+    ) -> Block {
+        let memory = block(rows: rows, columns: columns, element: element)
         let floats = block(values, rows: rows, columns: columns)
         if element == .bf16 {
-            buffer.view.narrow(from: floats)
+            memory.narrow(from: floats)
         } else {
-            buffer.view.floats.copy(from: floats)
+            memory.floats.copy(from: floats)
         }
-        return buffer
+        return memory
     }
 
     private func scratch(_ attention: Attention, _ element: Element, keys: Int, slots: Int = 1)
@@ -102,26 +102,26 @@ import Testing
         let dOut = memory(random.floats(c.queries.count * width), c.queries.count, width, element)
         let attention = Attention(width: width, heads: c.heads, isCausal: c.isCausal)
         let expected = reference(
-            q: q.view.array(), kv: kv.view.array(), dOut.view.array(), c)
+            q: q.array(), kv: kv.array(), dOut.array(), c)
         let sequences = Sequences(capacity: 1)
         sequences.append(
             queries: 0..<c.queries.count, position: c.queries.lowerBound, own: 0..<c.tokens)
         let scratch = scratch(attention, element, keys: c.tokens)
         let tolerance = element == .f32 ? 5e-6 : 1.5e-2
 
-        let out = BlockBuffer(rows: c.queries.count, columns: width, element: element)
+        let out = block(rows: c.queries.count, columns: width, element: element)
         attention.forward(
-            q: q.view, kv: kv.view, sequences: sequences, into: out.view, scratch: scratch)
-        #expect(relativeError(out.view.array(), expected.out) < tolerance)
+            q: q, kv: kv, sequences: sequences, into: out, scratch: scratch)
+        #expect(relativeError(out.array(), expected.out) < tolerance)
         guard !c.isCausal else { return }
-        let dq = BlockBuffer(rows: c.queries.count, columns: width, element: element)
-        let dkv = BlockBuffer(rows: c.tokens, columns: 2 * width, element: element)
+        let dq = block(rows: c.queries.count, columns: width, element: element)
+        let dkv = block(rows: c.tokens, columns: 2 * width, element: element)
         attention.backward(
-            dOut.view, q: q.view, kv: kv.view, sequences: sequences, dq: dq.view, dkv: dkv.view,
+            dOut, q: q, kv: kv, sequences: sequences, dq: dq, dkv: dkv,
             scratch: scratch)
-        #expect(relativeError(dkv.view.array(), expected.dkv) < tolerance)
+        #expect(relativeError(dkv.array(), expected.dkv) < tolerance)
         // With a single key every query's gradient is zero but for rounding.
-        if c.tokens > 1 { #expect(relativeError(dq.view.array(), expected.dq) < tolerance) }
+        if c.tokens > 1 { #expect(relativeError(dq.array(), expected.dq) < tolerance) }
     }
 
     /// Sequences that share a prefix give the bits of sequences that repeat it.
@@ -144,10 +144,10 @@ import Testing
         let team = ComputeTeam(places: 2)
         let seat = team.sit()
         defer { team.leave(seat) }
-        let out = BlockBuffer(rows: rows, columns: width, element: element)
+        let out = block(rows: rows, columns: width, element: element)
         attention.forward(
-            q: memory(q, rows, width, element).view, kv: memory(kv, rows, 2 * width, element).view,
-            sequences: shared, into: out.view,
+            q: memory(q, rows, width, element), kv: memory(kv, rows, 2 * width, element),
+            sequences: shared, into: out,
             scratch: scratch(attention, element, keys: rows, slots: 2), seat: seat)
         row = prefix
         for length in lengths {
@@ -159,14 +159,14 @@ import Testing
             let alone = Sequences(capacity: 1)
             let count = prefix + length
             alone.append(queries: 0..<count, position: 0, own: 0..<count)
-            let single = BlockBuffer(rows: count, columns: width, element: element)
+            let single = block(rows: count, columns: width, element: element)
             attention.forward(
-                q: memory(whole(q, width), count, width, element).view,
-                kv: memory(whole(kv, 2 * width), count, 2 * width, element).view,
-                sequences: alone, into: single.view,
+                q: memory(whole(q, width), count, width, element),
+                kv: memory(whole(kv, 2 * width), count, 2 * width, element),
+                sequences: alone, into: single,
                 scratch: scratch(attention, element, keys: count))
             #expect(
-                single.view.rows(prefix..<count).array() == out.view.rows(own).array())
+                single.rows(prefix..<count).array() == out.rows(own).array())
             row += length
         }
     }

@@ -114,7 +114,8 @@ private let widths = [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 77, 97, 257, 577, 768
 
     @Test func bfloat16IsTheNearest() {
         let x: [Float] = [
-            1, -1, 1.00390625, 1.01171875, 3.4e38, .infinity, -.infinity, 0, -0.0, Float(bitPattern: 0x0001_2345),
+            1, -1, 1.00390625, 1.01171875, 3.4e38, .infinity, -.infinity, 0, -0.0,
+            Float(bitPattern: 0x0001_2345),
             .greatestFiniteMagnitude, .leastNonzeroMagnitude, 1.001, 65504, 7, 8, 9,
         ]
         var y = [UInt16](repeating: 0, count: x.count)

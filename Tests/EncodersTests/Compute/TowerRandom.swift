@@ -46,30 +46,32 @@ func block(_ values: [Float], rows: Int, columns: Int) -> Rows {
     return block
 }
 
-/// fp32 values as a product's left factor of any element, with the memory that it needs.
+/// A zeroed block of any element that is never freed.
+func block(rows: Int, columns: Int, element: Element) -> Block {
+    Unmanaged.passRetained(BlockBuffer(rows: rows, columns: columns, element: element))
+        .takeUnretainedValue().view
+}
+
+/// fp32 values as a product's left factor of any element; its memory is never freed.
 final class OperandMemory {
     private let floats: Block
-    private let narrow: BlockBuffer?
-    private let quantized: QuantizedBuffer?
+    private let quantized: Unmanaged<QuantizedBuffer>?
     let operand: Operand
 
     init(_ values: [Float], rows: Int, columns: Int, _ element: Element) {
         floats = Block(block(values, rows: rows, columns: columns))
         switch element {
         case .f32:
-            narrow = nil
             quantized = nil
             operand = Operand(floats)
         case .bf16:
-            let buffer = BlockBuffer(rows: rows, columns: columns, element: .bf16)
-            buffer.view.narrow(from: floats.floats)
-            narrow = buffer
+            let narrow = block(rows: rows, columns: columns, element: .bf16)
+            narrow.narrow(from: floats.floats)
             quantized = nil
-            operand = Operand(buffer.view)
+            operand = Operand(narrow)
         case .s8:
             let buffer = QuantizedBuffer(rows: rows, columns: columns)
-            narrow = nil
-            quantized = buffer
+            quantized = Unmanaged.passRetained(buffer)
             operand = buffer.quantize(floats)
         }
     }

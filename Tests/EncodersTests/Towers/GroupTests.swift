@@ -6,7 +6,8 @@ import Testing
     static let optionsOfAll: [ComputeOptions] = {
         #if PackedKernels
             [
-                ComputeOptions(), ComputeOptions(precision: .bf16), ComputeOptions(precision: .int8),
+                ComputeOptions(), ComputeOptions(precision: .bf16),
+                ComputeOptions(precision: .int8),
                 ComputeOptions(backend: .openblas),
             ]
         #else
@@ -120,7 +121,8 @@ import Testing
         }
     }
 
-    @Test(arguments: VisionCase.all) func recomputedActivationsGiveTheSameBits(c: VisionCase) throws {
+    @Test(arguments: VisionCase.all) func recomputedActivationsGiveTheSameBits(c: VisionCase) throws
+    {
         let tower = try c.tower()
         let loss = TestLoss(width: tower.embeddingWidth, seed: 4)
         let pixels = c.pixels(seed: 3)
