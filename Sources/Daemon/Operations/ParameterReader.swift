@@ -55,6 +55,55 @@ struct ParameterReader {
         return integer
     }
 
+    /// An integer in a range; `nil` when it is absent.
+    mutating func integer(
+        _ name: String, in range: ClosedRange<Int>
+    ) throws(WireFault) -> Int? {
+        guard let value = value(name) else { return nil }
+        guard let integer = value.intValue, range.contains(integer) else {
+            let actual = value.doubleValue == nil ? value.kind : value.text()
+            throw .parameter(
+                name, expected: "an integer in \(range.lowerBound)…\(range.upperBound)",
+                actual: actual)
+        }
+        return integer
+    }
+
+    /// A number in a range; `nil` when it is absent.
+    mutating func number(
+        _ name: String, in range: ClosedRange<Double>
+    ) throws(WireFault) -> Double? {
+        guard let value = value(name) else { return nil }
+        guard let number = value.doubleValue, range.contains(number) else {
+            let actual = value.doubleValue == nil ? value.kind : value.text()
+            throw .parameter(
+                name, expected: "a number in \(range.lowerBound)…\(range.upperBound)",
+                actual: actual)
+        }
+        return number
+    }
+
+    /// A list of objects with at most `limit` entries; `nil` when it is absent.
+    mutating func objects(_ name: String, limit: Int) throws(WireFault) -> [JSONObject]? {
+        guard let value = value(name) else { return nil }
+        guard let array = value.arrayValue else {
+            throw .parameter(name, expected: "an array of objects", actual: value.kind)
+        }
+        guard array.count <= limit else {
+            throw WireFault(
+                .tooLarge, "expected at most \(limit) entries, found \(array.count)",
+                field: "params.\(name)")
+        }
+        var objects: [JSONObject] = []
+        for (index, element) in array.enumerated() {
+            guard let object = element.objectValue else {
+                throw .parameter("\(name)[\(index)]", expected: "an object", actual: element.kind)
+            }
+            objects.append(object)
+        }
+        return objects
+    }
+
     /// One of an enumeration's raw values.
     mutating func choice<Choice: RawRepresentable & CaseIterable>(
         _ name: String, default fallback: Choice
