@@ -27,10 +27,55 @@ public final class CLIPModel: Sendable {
     ///
     /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
     public static func load(_ files: CheckpointFiles) throws(EncoderError) -> CLIPModel {
-        let weights = try LoadedWeights(files)
-        let tokenizer = try TokenizerSource.find(files, weights.configuration)
-        let preprocessing = try PreprocessingSource.find(files, weights.configuration)
-        return try CLIPModel(files.path, weights, tokenizer, preprocessing)
+        try load(try CheckpointTower.directory(files), path: files.path)
+    }
+
+    /// Reads one encoder of a checkpoint.
+    ///
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
+    public static func load(_ tower: CheckpointTower) throws(EncoderError) -> CLIPModel {
+        try load(tower, path: tower.path)
+    }
+
+    /// Reads the encoder at a path of any form that `CheckpointContents.open` knows.
+    ///
+    /// - Parameter path: a directory or file; of several encoders one is named behind a `#`
+    ///   (`sd_xl_base.safetensors#clip_g`).
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong;
+    ///   `.unsupported` with the roles to choose from when there are several and none is named.
+    public static func load(path: String) throws(EncoderError) -> CLIPModel {
+        var file = path
+        var role: EncoderRole?
+        if let mark = path.lastIndex(of: "#"),
+            let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
+        {
+            role = named
+            file = String(path[..<mark])
+        }
+        let contents = try CheckpointContents.open(file)
+        let roles = contents.towers.map(\.role.rawValue).joined(separator: ", ")
+        let chosen = role.map { contents.tower($0) } ?? contents.towers.first
+        guard let tower = chosen else {
+            throw .unsupported(
+                what: "the encoder of \(file)", expected: "one of \(roles)",
+                actual: role?.rawValue ?? "none")
+        }
+        guard role != nil || contents.towers.count == 1 else {
+            throw .unsupported(
+                what: "the encoder of \(file)",
+                expected: "one of \(roles), named as \(file)#\(tower.role.rawValue)",
+                actual: "\(contents.towers.count) encoders and none named")
+        }
+        return try load(tower, path: path)
+    }
+
+    private static func load(
+        _ tower: CheckpointTower, path: String
+    ) throws(EncoderError) -> CLIPModel {
+        let weights = try LoadedWeights(tower)
+        let tokenizer = try TokenizerSource.find(tower)
+        let preprocessing = try PreprocessingSource.find(tower)
+        return try CLIPModel(path, weights, tokenizer, preprocessing)
     }
 
     private init(

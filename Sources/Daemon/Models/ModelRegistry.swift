@@ -52,8 +52,8 @@ package struct ModelRegistry: Sendable {
 
     /// Loads the model at a path, or the one compiled into the binary.
     package static func load(_ path: String) throws(EncoderError) -> CLIPModel {
-        try CLIPModel.load(
-            path == Source.embeddedPath ? .embeddedDefault : .directory(path))
+        path == Source.embeddedPath
+            ? try CLIPModel.load(.embeddedDefault) : try CLIPModel.load(path: path)
     }
 
     /// The model of a request; `default` always means the default model.

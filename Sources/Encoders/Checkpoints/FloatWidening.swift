@@ -24,6 +24,11 @@ enum FloatWidening {
                         fromByteOffset: 2 &* index, as: UInt16.self)
                     target[index] = Float(bitPattern: UInt32(stored) << 16)
                 }
+            case .f64:
+                for index in 0..<count {
+                    target[index] = Float(
+                        source.loadUnaligned(fromByteOffset: 8 &* index, as: Double.self))
+                }
             default:
                 UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: 4 * count)
             }

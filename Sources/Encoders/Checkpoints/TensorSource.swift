@@ -26,25 +26,69 @@ public enum StoredType: String, Sendable, Equatable, CaseIterable {
         }
     }
 
-    /// Whether a tower can be built from it: widening to fp32 is exact.
-    public var holdsWeights: Bool { self == .f32 || self == .f16 || self == .bf16 }
+    /// Whether a tower can be built from it. Widening to fp32 is exact; doubles, which only pickles of
+    /// old experiments hold, are rounded to the nearest.
+    public var holdsWeights: Bool {
+        self == .f32 || self == .f16 || self == .bf16 || self == .f64
+    }
+}
+
+/// What a file with tensors is.
+public enum TensorContainer: String, Sendable, Equatable {
+    case safetensors
+    /// A pickle and storages that `torch.save` wrote.
+    case torch
+    /// A module that `torch.jit.save` wrote.
+    case torchScript = "torchscript"
 }
 
 /// All tensors of a checkpoint by name, whatever they are stored in.
 public protocol TensorSource: Sendable {
     /// Where the tensors come from, for messages.
     var path: String { get }
+    var container: TensorContainer { get }
     var tensorNames: [String] { get }
     /// The shape of a tensor, `[]` for a scalar; `nil` when there is none of this name.
     func shape(of name: String) -> [Int]?
     func storedType(of name: String) -> StoredType?
     /// The values of a tensor, row-major, widened exactly to fp32.
     ///
-    /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored as F32,
-    ///   F16 or BF16, or holds NaN or infinity.
+    /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored in a type
+    ///   that holds weights, or holds NaN or infinity.
     func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float]
     /// The bytes of a tensor as they are stored, while `body` runs; `nil` when there is none.
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result?
+}
+
+extension TensorSource {
+    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
+        guard let stored = self.shape(of: name), let type = storedType(of: name) else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+        }
+        guard stored == shape else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "shape \(stored)")
+        }
+        guard type.holdsWeights else {
+            throw .tensor(
+                path: path, name: name, expected: "F32, F16, BF16 or F64", actual: type.rawValue)
+        }
+        let count = shape.reduce(1, *)
+        let values = try withStoredBytes(name) {
+            FloatWidening.floats($0, type: type, count: count)
+        }
+        guard let values else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+        }
+        if let index = FloatWidening.firstNonFinite(values) {
+            throw .tensor(
+                path: path, name: name, expected: "finite values",
+                actual: "\(values[index]) at element \(index)")
+        }
+        return values
+    }
 }

@@ -88,8 +88,14 @@ extension BytePairTokenizer {
         }
     }
 
-    private static let clipForTransformers = makeCLIP(.transformers)
-    private static let clipForOpenCLIP = makeCLIP(.openCLIP)
+    /// CLIP's own tokenizer with another padding token; `nil` for its end token.
+    static func clip(cleaning: TextCleaning, padToken: Int32?) -> BytePairTokenizer {
+        guard let padToken else { return clip(cleaning: cleaning) }
+        return makeCLIP(cleaning, padToken: padToken)
+    }
+
+    private static let clipForTransformers = makeCLIP(.transformers, padToken: nil)
+    private static let clipForOpenCLIP = makeCLIP(.openCLIP, padToken: nil)
 
     /// What the built-in vocabulary calls itself in `path`.
     public static let builtInPath = "built-in CLIP vocabulary"
@@ -125,10 +131,12 @@ extension BytePairTokenizer {
         return (vocabulary, start, start + 1)
     }()
 
-    private static func makeCLIP(_ cleaning: TextCleaning) -> BytePairTokenizer {
+    private static func makeCLIP(
+        _ cleaning: TextCleaning, padToken: Int32?
+    ) -> BytePairTokenizer {
         let (vocabulary, start, end) = clipVocabulary
         return BytePairTokenizer(
-            vocabulary: vocabulary, special: SpecialTokens(start: start, end: end, pad: end),
+            vocabulary: vocabulary, special: SpecialTokens(start: start, end: end, pad: padToken ?? end),
             added: [
                 AddedToken(content: "<|startoftext|>", token: start),
                 AddedToken(content: "<|endoftext|>", token: end),
