@@ -18,6 +18,7 @@ struct OperationContext: Sendable {
     let inputs: [Input]
     let handles: PromptHandles
     let limits: OperationLimits
+    let conditioningCache: ConditioningCache
     var params: ParameterReader
 
     /// The datatype that float outputs are to be sent in (`params.datatype`).
@@ -50,7 +51,8 @@ enum OperationTable {
     static let all: [any Operation.Type] = [
         TokenizeOperation.self, EmbedTextOperation.self, EmbedImageOperation.self,
         ScoreOperation.self, RankOperation.self, ClassifyOperation.self,
-        GradientOperation.self, PrepareOperation.self,
+        GradientOperation.self, ConditionOperation.self, ConditionImageOperation.self,
+        PrepareOperation.self,
     ]
 
     static let byName: [String: any Operation.Type] = Dictionary(

@@ -4,7 +4,8 @@ import Encoders
 package final class Worker {
     package let index: Int
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
-    private var text: [ObjectIdentifier: TextWorkspace] = [:]
+    /// One a configuration, not one a tower: towers with other weights merged in come and go.
+    private var text: [(configuration: TextConfiguration, workspace: TextWorkspace)] = []
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
 
     private struct ResizeKey: Hashable {
@@ -27,10 +28,12 @@ package final class Worker {
     }
 
     func workspace(for tower: TextTower) -> TextWorkspace {
-        let key = ObjectIdentifier(tower)
-        if let workspace = text[key] { return workspace }
+        let configuration = tower.configuration
+        if let known = text.first(where: { $0.configuration == configuration }) {
+            return known.workspace
+        }
         let workspace = tower.makeWorkspace()
-        text[key] = workspace
+        text.append((configuration, workspace))
         return workspace
     }
 

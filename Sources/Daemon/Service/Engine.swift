@@ -8,6 +8,8 @@ package final class Engine: Sendable {
     package let registry: ModelRegistry
     package let scheduler: Scheduler
     package let handles: PromptHandles
+    /// Finished prompts of `condition`.
+    package let conditioningCache: ConditioningCache
     package let limits: OperationLimits
     package let started: UInt64
     package let canary: Canary
@@ -28,15 +30,20 @@ package final class Engine: Sendable {
         }
     }
 
+    /// Room for four hundred prompts of Stable Diffusion XL.
+    package static let defaultConditioningCacheBytes = 256 << 20
+
     package init(
         registry: ModelRegistry, threadCount: Int,
         schedulerLimits: Scheduler.Limits = Scheduler.Limits(),
         limits: OperationLimits = OperationLimits(), handles: PromptHandles = PromptHandles(),
+        conditioningCacheBytes: Int = Engine.defaultConditioningCacheBytes,
         transport: TransportFacts = TransportFacts()
     ) {
         self.registry = registry
         self.limits = limits
         self.handles = handles
+        conditioningCache = ConditioningCache(limit: conditioningCacheBytes)
         self.transport = transport
         scheduler = Scheduler(threadCount: threadCount, limits: schedulerLimits)
         started = monotonicNow()
@@ -72,6 +79,7 @@ package final class Engine: Sendable {
     ) -> Job {
         let handles = self.handles
         let limits = self.limits
+        let cache = conditioningCache
         return Job(
             origin: Job.Origin(client: request.client, id: request.id), priority: request.priority,
             arrival: request.receivedAt,
@@ -80,6 +88,7 @@ package final class Engine: Sendable {
             plan: { () throws(WireFault) in
                 var context = OperationContext(
                     model: model, inputs: request.inputs, handles: handles, limits: limits,
+                    conditioningCache: cache,
                     params: ParameterReader(request.params))
                 return try operation.plan(&context)
             },
@@ -112,7 +121,7 @@ extension Reply {
     init(_ request: Request, _ outcome: Outcome, timing: IPC.Timing? = nil) {
         self.init(
             answering: request, model: outcome.model?.name,
-            fingerprint: outcome.model?.model.fingerprint, result: outcome.result,
+            fingerprint: outcome.model?.fingerprint, result: outcome.result,
             outputs: outcome.outputs, items: outcome.items, timing: timing,
             warnings: outcome.warnings)
     }

@@ -76,9 +76,21 @@ extension Engine {
                 "failed": .integer(statistics.failed), "refused": .integer(statistics.refused),
             ],
             "handles": .integer(handles.count),
+            "conditioning_cache": .object(conditioningCache.description),
             "resident_bytes": .integer(residentBytes()),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
+        ]
+    }
+}
+
+extension LeastRecentlyUsed {
+    fileprivate var description: JSONObject {
+        let statistics = self.statistics
+        return [
+            "entries": .integer(statistics.entries), "bytes": .integer(statistics.bytes),
+            "limit_bytes": .integer(limit), "hits": .integer(statistics.hits),
+            "misses": .integer(statistics.misses), "evictions": .integer(statistics.evictions),
         ]
     }
 }

@@ -1,3 +1,5 @@
+import Encoders
+
 extension ConditioningRecipe {
     /// Every recipe that texts are conditioned by.
     ///
@@ -10,7 +12,7 @@ extension ConditioningRecipe {
             name: "sd1", title: "Stable Diffusion 1",
             encoders: [
                 EncoderRecipe(
-                    roles: [.clip, .clipL], layer: .last, normalizesHidden: true, padding: .end,
+                    roles: [.clipL, .clip], layer: .last, normalizesHidden: true, padding: .end,
                     pooled: nil)
             ],
             hasHiddenStates: true, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty),
@@ -18,7 +20,7 @@ extension ConditioningRecipe {
             name: "sd2", title: "Stable Diffusion 2",
             encoders: [
                 EncoderRecipe(
-                    roles: [.clip], layer: .penultimateAsTrained, normalizesHidden: true,
+                    roles: [.clipH, .clip], layer: .penultimateAsTrained, normalizesHidden: true,
                     padding: .id(0), pooled: nil)
             ],
             hasHiddenStates: true, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty),
@@ -56,7 +58,7 @@ extension ConditioningRecipe {
             name: "flux-clip", title: "FLUX.1, the CLIP part",
             encoders: [
                 EncoderRecipe(
-                    roles: [.clip, .clipL], layer: .last, normalizesHidden: true, padding: .end,
+                    roles: [.clipL, .clip], layer: .last, normalizesHidden: true, padding: .end,
                     pooled: .normalized)
             ],
             hasHiddenStates: false, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty),

@@ -1,3 +1,5 @@
+public import Encoders
+
 /// What a family of samplers is conditioned on: which text encoders, which of their layers, and how
 /// the pieces are put together. A new family is an entry of the table (`ConditioningRecipe+Table`).
 public struct ConditioningRecipe: Sendable, Equatable {
@@ -31,16 +33,6 @@ public struct EncoderRecipe: Sendable, Equatable {
     public let padding: PaddingToken
     /// What becomes of the end token's state; `nil` when nothing pooled is wanted.
     public let pooled: PooledKind?
-}
-
-/// What a text encoder is to its checkpoint, by its name on the wire.
-public enum EncoderRole: String, Sendable, CaseIterable {
-    /// The only text encoder.
-    case clip
-    /// The smaller of two: CLIP ViT-L/14.
-    case clipL = "clip_l"
-    /// The larger of two: OpenCLIP ViT-bigG/14.
-    case clipG = "clip_g"
 }
 
 /// Which block's output are the hidden states, before any clip skip.
