@@ -30,7 +30,7 @@ from diffusers import (
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import (
-    CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer,
+    CLIPImageProcessorPil, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer,
     CLIPVisionConfig, CLIPVisionModelWithProjection,
 )
 
@@ -117,7 +117,7 @@ def make_sd1(work):
         text_encoder=text_encoder(1, count, False, hidden_size=32, intermediate_size=64, num_hidden_layers=4,
                                   num_attention_heads=2),
         tokenizer=tokens, safety_checker=None, image_encoder=image_encoder(5, 24),
-        feature_extractor=CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        feature_extractor=CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
         requires_safety_checker=False)
 
 
