@@ -10,6 +10,13 @@ public struct TextHead: Sendable, Equatable {
     /// [D, W]; `nil` for a tower without a projection.
     public let projection: [Float]?
 
+    init(normWeight: [Float], normBias: [Float], eps: Float, projection: [Float]?) {
+        self.normWeight = normWeight
+        self.normBias = normBias
+        self.eps = eps
+        self.projection = projection
+    }
+
     /// - Throws: `EncoderError.tensor` when an array does not have the configuration's size.
     public init(
         configuration: TextConfiguration, weights: TextWeights

@@ -70,7 +70,7 @@ extension PreparedConditioning {
 
     private func parts(
         of prompts: [FinishedPrompt], until boundary: Int, tokens: Int
-    ) -> [PromptConditioning.Part] {
+    ) -> [PromptVectors.Part] {
         prompts.flatMap { prompt in
             prompt.conditioning.segment(until: boundary).parts.map { part in
                 part.tokens == tokens
@@ -82,7 +82,7 @@ extension PreparedConditioning {
     }
 
     private func append(
-        _ parts: [PromptConditioning.Part], _ prefix: String, _ suffix: String,
+        _ parts: [PromptVectors.Part], _ prefix: String, _ suffix: String,
         _ datatype: OutputDatatype, to outputs: inout [Output]
     ) throws(WireFault) {
         guard let first = parts.first else { return }
@@ -143,7 +143,7 @@ extension PreparedConditioning {
     }
 }
 
-extension PromptConditioning.Part {
+extension PromptVectors.Part {
     /// The same shape, filled with zeros.
     fileprivate var zeros: Self {
         var result = self

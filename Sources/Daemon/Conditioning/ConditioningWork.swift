@@ -5,7 +5,7 @@ package import JSON
 
 /// A prompt's finished vectors and its accounting, as they are cached.
 package struct FinishedPrompt: Sendable {
-    package let conditioning: PromptConditioning
+    package let conditioning: PromptVectors
     /// The accounting, one object an encoder.
     package let report: JSONValue
     package let droppedTokens: Int
@@ -195,7 +195,7 @@ struct ConditioningWork: Sendable {
     }
 
     private func finish(_ prompt: Pending) throws(WireFault) -> FinishedPrompt {
-        var parts: [PromptConditioning] = []
+        var parts: [PromptVectors] = []
         var empty: [[Float]] = []
         for (program, places) in zip(prompt.programs, prompt.rows) {
             var encoded: [EncodedRow] = []

@@ -52,7 +52,7 @@ struct PromptProgram: Sendable {
     }
 
     /// - Parameter encoded: one a row of `rows`.
-    func combine(_ encoded: [EncodedRow]) -> PromptConditioning {
+    func combine(_ encoded: [EncodedRow]) -> PromptVectors {
         let empty = empty(encoded)
         var hidden: [Float] = []
         for (row, result) in zip(chunks.rows, encoded) {
@@ -71,11 +71,11 @@ struct PromptProgram: Sendable {
             }
             hidden += states
         }
-        return PromptConditioning(segments: [
-            PromptConditioning.Segment(
+        return PromptVectors(segments: [
+            PromptVectors.Segment(
                 untilStep: 1,
                 parts: [
-                    PromptConditioning.Part(
+                    PromptVectors.Part(
                         weight: 1, tokens: tokenCount, hidden: hidden, pooled: encoded[0].pooled)
                 ])
         ])

@@ -1,5 +1,5 @@
 /// What one prompt comes to: in one encoder, or joined over all of a recipe's.
-public struct PromptConditioning: Sendable, Equatable {
+public struct PromptVectors: Sendable, Equatable {
     /// One set of vectors; a prompt in parts (`AND`) has several, each with its weight.
     public struct Part: Sendable, Equatable {
         public var weight: Double
@@ -58,7 +58,7 @@ public struct PromptConditioning: Sendable, Equatable {
     }
 }
 
-extension PromptConditioning.Part {
+extension PromptVectors.Part {
     /// The part with rows of an empty prompt appended, until there are `count`: how prompts of unequal
     /// length, such as a prompt and its negative, come to the same number of tokens.
     ///
@@ -91,8 +91,8 @@ extension ConditioningRecipe {
     /// - Throws: `GuidanceError.parameter` when the encoders' prompts have different numbers of parts,
     ///   or when `width` is less than the joined features.
     public func join(
-        _ prompts: [PromptConditioning], empty: [[Float]], width: Int? = nil
-    ) throws(GuidanceError) -> PromptConditioning {
+        _ prompts: [PromptVectors], empty: [[Float]], width: Int? = nil
+    ) throws(GuidanceError) -> PromptVectors {
         precondition(prompts.count == encoders.count, "one prompt an encoder")
         let parts = prompts[0].partCount
         for prompt in prompts where prompt.partCount != parts {
@@ -101,25 +101,25 @@ extension ConditioningRecipe {
                 actual: "\(prompt.partCount)")
         }
         let boundaries = Set(prompts.flatMap(\.boundaries)).sorted()
-        var joined: [PromptConditioning.Segment] = []
+        var joined: [PromptVectors.Segment] = []
         for boundary in boundaries {
             let segments = prompts.map { $0.segment(until: boundary) }
-            var result: [PromptConditioning.Part] = []
+            var result: [PromptVectors.Part] = []
             for number in 0..<parts {
                 result.append(
                     try joinPart(segments.map { $0.parts[number] }, empty: empty, width: width))
             }
-            joined.append(PromptConditioning.Segment(untilStep: boundary, parts: result))
+            joined.append(PromptVectors.Segment(untilStep: boundary, parts: result))
         }
-        return PromptConditioning(segments: joined)
+        return PromptVectors(segments: joined)
     }
 
     private func joinPart(
-        _ parts: [PromptConditioning.Part], empty: [[Float]], width: Int?
-    ) throws(GuidanceError) -> PromptConditioning.Part {
+        _ parts: [PromptVectors.Part], empty: [[Float]], width: Int?
+    ) throws(GuidanceError) -> PromptVectors.Part {
         let pooled = parts.compactMap(\.pooled)
         let tokens = parts.map(\.tokens).max() ?? 0
-        var result = PromptConditioning.Part(
+        var result = PromptVectors.Part(
             weight: parts[0].weight, tokens: tokens, hidden: [],
             pooled: pooled.isEmpty ? nil : pooled.flatMap { $0 })
         guard hasHiddenStates else { return result }
