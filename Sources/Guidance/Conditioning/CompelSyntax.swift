@@ -17,7 +17,7 @@ enum CompelSyntax {
         let source = SourceText(prompt)
         guard source.scalars.contains(where: { !$0.isPythonSpace }) else {
             return Result(
-                composition: .init([], pooledText: prompt), loras: [], ignoredText: [])
+                composition: .init(prompt, pieces: []), loras: [], ignoredText: [])
         }
         var grammar = CompelGrammar(spaced(source))
         let root = try grammar.parse()
@@ -39,7 +39,7 @@ enum CompelSyntax {
         }
         if terms.isEmpty { terms = [.init(weight: 1, blend: [.init(factor: 1, pieces: [])])] }
         return Result(
-            composition: .init(terms: terms, pooledText: prompt),
+            composition: .init(prompt, terms: terms, pooledText: prompt),
             loras: flattening.loras,
             ignoredText: root.ignored.map { [$0.scalars[...].text] } ?? [])
     }

@@ -85,7 +85,9 @@ struct ContentReader: Sendable {
             spelled = spelled.mapValues { entries in
                 // Stable, so that of names spelled alike the first counts.
                 entries.enumerated()
-                    .sorted { ($1.element.tokens.count, $0.offset) < ($0.element.tokens.count, $1.offset) }
+                    .sorted {
+                        ($1.element.tokens.count, $0.offset) < ($0.element.tokens.count, $1.offset)
+                    }
                     .map(\.element)
             }
         case .plain, .compel:

@@ -20,6 +20,8 @@ public struct PromptProgram: Sendable, Equatable {
 
     /// A text that becomes one sequence of hidden states.
     public struct Composition: Sendable, Equatable {
+        /// The text as the prompt spells it; of A1111's schedules, what the steps leave of it.
+        public let text: String
         /// What is joined on the token axis (compel's `.and()`); at least one.
         public let terms: [Term]
         /// The text whose first chunk, cut off where it ends, gives the pooled vector; nil when the
@@ -27,12 +29,14 @@ public struct PromptProgram: Sendable, Equatable {
         public let pooledText: String?
 
         /// A text of one term without blending.
-        init(_ pieces: [PromptPiece], pooledText: String? = nil) {
-            terms = [Term(weight: 1, blend: [Blended(factor: 1, pieces: pieces)])]
-            self.pooledText = pooledText
+        init(_ text: String, pieces: [PromptPiece]) {
+            self.init(
+                text, terms: [Term(weight: 1, blend: [Blended(factor: 1, pieces: pieces)])],
+                pooledText: nil)
         }
 
-        init(terms: [Term], pooledText: String?) {
+        init(_ text: String, terms: [Term], pooledText: String?) {
+            self.text = text
             self.terms = terms
             self.pooledText = pooledText
         }
@@ -89,7 +93,8 @@ public struct PromptProgram: Sendable, Equatable {
             segments = schedule.segments
             var compositions: [Composition] = []
             for text in schedule.texts {
-                compositions.append(Composition(try AttentionSyntax.parse(text)))
+                let pieces = try AttentionSyntax.parse(text)
+                compositions.append(Composition(text.scalars[...].text, pieces: pieces))
             }
             self.compositions = compositions
             loras = []
@@ -102,9 +107,10 @@ public struct PromptProgram: Sendable, Equatable {
             if let compel {
                 compositions = [compel.composition]
             } else if syntax == .comfy {
-                compositions = [Composition(try ComfySyntax.parse(prompt))]
+                compositions = [Composition(prompt, pieces: try ComfySyntax.parse(prompt))]
             } else {
-                compositions = [Composition(prompt.isEmpty ? [] : [.text(prompt, weight: 1)])]
+                let pieces: [PromptPiece] = prompt.isEmpty ? [] : [.text(prompt, weight: 1)]
+                compositions = [Composition(prompt, pieces: pieces)]
             }
         }
     }

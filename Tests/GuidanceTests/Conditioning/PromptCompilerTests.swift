@@ -2,42 +2,51 @@ import Encoders
 import Guidance
 import Testing
 
-private let tokenizer = BytePairTokenizer.clip(cleaning: .transformers)
+private let tokenizer = PromptFixtures.tokenizer
 
-@Suite struct PromptChunksTests {
+@Suite struct PromptCompilerTests {
     private func words(_ count: Int) -> String {
         Array(repeating: "cat", count: count).joined(separator: " ")
     }
 
-    private func chunks(
+    private func compiled(
         _ prompt: String, _ syntax: PromptSyntax, _ policy: LongPromptPolicy = .chunk,
-        padToken: Int32? = nil
-    ) throws -> PromptChunks {
-        try PromptChunks(
-            prompt, syntax: syntax, tokenizer: tokenizer, padToken: padToken, policy: policy)
+        padToken: Int32? = nil, contextLength: Int = 77
+    ) throws -> CompiledPrompt {
+        let compiler = try PromptCompiler(
+            syntax: syntax, tokenizer: tokenizer, contextLength: contextLength,
+            padToken: padToken, longPrompts: policy)
+        return try compiler.compile(prompt, steps: 10, isNegative: true)
+    }
+
+    private func counts(_ prompt: String, _ syntax: PromptSyntax) throws -> [Int] {
+        try compiled(prompt, syntax).conditionings[0].chunks.map(\.contentCount)
     }
 
     @Test(arguments: PromptSyntax.allCases)
     func emptyPromptIsOneRow(syntax: PromptSyntax) throws {
-        let rows = try chunks("", syntax, .error, padToken: 0).rows
-        #expect(rows.map(\.tokens) == [[49406, 49407] + [Int32](repeating: 0, count: 75)])
-        #expect(rows[0].endIndex == 1)
-        #expect(rows[0].weights == [Float](repeating: 1, count: 77))
+        let compiled = try compiled("", syntax, .error, padToken: 0)
+        let expected = [[49406, 49407] + [Int32](repeating: 0, count: 75)]
+        #expect(compiled.rows.compactMap(\.tokens) == expected)
+        #expect(compiled.rows[0].endIndex == 1)
+        #expect(compiled.rowCount == 1 && compiled.conditionings[0].pooledRow == 0)
+        let chunk = compiled.conditionings[0].chunks[0]
+        #expect(chunk.weights == [Float](repeating: 1, count: 77))
     }
 
     @Test(arguments: PromptSyntax.allCases)
     func fullRowHasNoPadding(syntax: PromptSyntax) throws {
-        let rows = try chunks(words(75), syntax, .error, padToken: 0).rows
+        let rows = try compiled(words(75), syntax, .error, padToken: 0).rows
         let cat = try #require(tokenizer.encode("cat").first)
-        #expect(
-            rows.map(\.tokens) == [[49406] + [Int32](repeating: cat, count: 75) + [49407]])
+        let expected = [[49406] + [Int32](repeating: cat, count: 75) + [49407]]
+        #expect(rows.compactMap(\.tokens) == expected)
         #expect(rows[0].endIndex == 76)
     }
 
     @Test func weightsBelongToTheirTokens() throws {
-        let rows = try chunks("a (red:1.5) cat", .a1111).rows
-        #expect(Array(rows[0].weights.prefix(6)) == [1, 1, 1.5, 1, 1, 1])
-        #expect(rows[0].contentCount == 3)
+        let chunk = try compiled("a (red:1.5) cat", .a1111).conditionings[0].chunks[0]
+        #expect(Array(chunk.weights.prefix(6)) == [1, 1, 1.5, 1, 1, 1])
+        #expect(chunk.contentCount == 3)
     }
 
     @Test(arguments: [
@@ -52,9 +61,9 @@ private let tokenizer = BytePairTokenizer.clip(cleaning: .transformers)
     ])
     func a1111MovesWhatFollowsALateComma(upToComma: Int, after: Int, expected: [Int]) throws {
         let prompt = words(upToComma - 1) + ", " + words(after)
-        #expect(try chunks(prompt, .a1111).rows.map(\.contentCount) == expected)
+        #expect(try counts(prompt, .a1111) == expected)
         let total = upToComma + after
-        #expect(try chunks(prompt, .plain).rows.map(\.contentCount) == [75, total - 75])
+        #expect(try counts(prompt, .plain) == [75, total - 75])
     }
 
     @Test func breakEndsAChunk() throws {
@@ -63,53 +72,82 @@ private let tokenizer = BytePairTokenizer.clip(cleaning: .transformers)
             ("BREAK BREAK", [0, 0]), (words(80) + " BREAK cat", [75, 5, 1]),
         ]
         for (prompt, expected) in cases {
-            #expect(try chunks(prompt, .a1111).rows.map(\.contentCount) == expected)
+            #expect(try counts(prompt, .a1111) == expected)
         }
     }
 
     @Test func comfyMovesShortPiecesWholeAndCutsLongOnes() throws {
         let short = words(72) + " (" + words(7) + ")"
-        #expect(try chunks(short, .comfy).rows.map(\.contentCount) == [72, 7])
+        #expect(try counts(short, .comfy) == [72, 7])
         let long = words(72) + " (" + words(8) + ")"
-        let rows = try chunks(long, .comfy).rows
+        let rows = try compiled(long, .comfy).conditionings[0].chunks
         #expect(rows.map(\.contentCount) == [75, 5])
         #expect(Array(rows[1].weights.prefix(7)) == [1, 1.1, 1.1, 1.1, 1.1, 1.1, 1])
-        #expect(try chunks(words(68) + " (" + words(7) + ")", .comfy).rows.count == 1)
+        #expect(try counts(words(68) + " (" + words(7) + ")", .comfy) == [75])
     }
 
     @Test(arguments: PromptSyntax.allCases)
     func longPromptsAreCutOrRefusedAndAccountedFor(syntax: PromptSyntax) throws {
         let prompt = words(75) + " Dog bird"
-        let cut = try chunks(prompt, syntax, .truncate)
-        #expect(cut.rows.map(\.contentCount) == [75])
+        let cut = try compiled(prompt, syntax, .truncate).conditionings[0]
+        #expect(cut.chunks.map(\.contentCount) == [75])
         #expect(cut.droppedTokens == 2)
         #expect(cut.droppedText.map { $0.filter { $0 != " " } } == ["dogbird"])
         #expect(
             throws: PromptError.tooLong(
                 tokens: 79, limit: 77, excess: cut.droppedText.joined(separator: " "))
-        ) { try chunks(prompt, syntax, .error) }
-        let chunked = try chunks(prompt, syntax)
-        #expect(chunked.rows.map(\.contentCount) == [75, 2])
+        ) { try compiled(prompt, syntax, .error) }
+        let chunked = try compiled(prompt, syntax).conditionings[0]
+        #expect(chunked.chunks.map(\.contentCount) == [75, 2])
         #expect(chunked.droppedTokens == 0 && chunked.droppedText.isEmpty)
     }
 
     @Test func sectionsAreTruncatedApart() throws {
-        let cut = try chunks(words(76) + " BREAK (dog) bird", .a1111, .truncate)
-        #expect(cut.rows.map(\.contentCount) == [75, 2])
+        let cut = try compiled(words(76) + " BREAK (dog) bird", .a1111, .truncate)
+        #expect(cut.conditionings[0].chunks.map(\.contentCount) == [75, 2])
         #expect(cut.droppedTokens == 1)
     }
 
-    @Test func paddingAppendsEmptyPrompts() throws {
-        var negative = try chunks("cat", .a1111)
-        negative.pad(to: 3)
-        let empty = try chunks("", .a1111)
-        #expect(negative.rows.count == 3)
-        #expect(negative.rows[1] == empty.rows[0] && negative.rows[2] == empty.rows[0])
+    @Test(arguments: PromptSyntax.allCases)
+    func paddingAppendsEmptyPrompts(syntax: PromptSyntax) throws {
+        let negative = try compiled("cat", syntax, padToken: 0)
+        #expect(negative.emptyRow == nil && negative.rows.count == 1)
+        let padded = negative.padded(toRows: 3)
+        #expect(padded.rowCount == 3 && padded.rows.count == 2)
+        let empty = try compiled("", syntax, padToken: 0)
+        #expect(padded.rows[1] == empty.rows[0] && padded.emptyRow == 1)
+        let states = PromptFixtures.states(padded)
+        let emptyStates = PromptFixtures.encode(empty.rows[0])
+        #expect(states == PromptFixtures.encode(negative.rows[0]) + emptyStates + emptyStates)
+        #expect(padded.padded(toRows: 2) == padded)
+    }
+
+    @Test func textsOfAConjunctionAreEachOneConditioning() throws {
+        let compiler = try PromptCompiler(
+            syntax: .a1111, tokenizer: tokenizer, longPrompts: .chunk)
+        let compiled = try compiler.compile("[(cat:2)|dog] AND \(words(80)):-1", steps: 3)
+        #expect(compiled.segments.map(\.untilStep) == [1, 2, 3])
+        #expect(
+            compiled.segments.map { $0.parts.map(\.composition) } == [[0, 1], [2, 1], [0, 1]])
+        #expect(compiled.segments[0].parts.map(\.weight) == [1, -1])
+        #expect(compiled.conditionings.map(\.rowCount) == [1, 2, 1])
+        #expect(compiled.padded(toRows: 2).conditionings.map(\.rowCount) == [2, 2, 2])
+    }
+
+    @Test func towersShareOneProgram() throws {
+        let program = try PromptProgram("a (cat:1.2)", syntax: .comfy)
+        let left = try PromptCompiler(syntax: .comfy, tokenizer: tokenizer).compile(program)
+        let other = BytePairTokenizer.clip(cleaning: .openCLIP)
+        let right = try PromptCompiler(syntax: .comfy, tokenizer: other, padToken: 0)
+            .compile(program)
+        #expect(left.rows.count == 2 && left.emptyRow == 1 && right.emptyRow == 1)
+        #expect(left.conditionings == right.conditionings)
+        #expect(left.rows[0].tokens?.last == 49407 && right.rows[0].tokens?.last == 0)
     }
 
     @Test func tooShortContextIsRefused() throws {
         #expect(throws: PromptError.contextLength(2)) {
-            try PromptChunks("", syntax: .plain, tokenizer: tokenizer, contextLength: 2)
+            try compiled("", .plain, contextLength: 2)
         }
     }
 
@@ -117,39 +155,93 @@ private let tokenizer = BytePairTokenizer.clip(cleaning: .transformers)
     func randomPromptsAddUp(syntax: PromptSyntax) throws {
         let parts = [
             "(", ")", "[", "]", "\\", ":", ":1.3)", ":0)", ": -2 )", "BREAK", " BREAK ", ",", ", ",
-            " ", "\n", "cat", "dog ", "Ünïcödé", "👩‍🚀", "\u{301}", "\0", "AND", "|", "0.5", "+", "\"",
-            "<|endoftext|>", "a lighthouse on a cliff, ", "supercalifragilisticexpialidocious",
+            " ", "\n", "cat", "dog ", "Ünïcödé", "👩‍🚀", "\u{301}", "\0", " AND ", "|", "0.5", "+",
+            "\"", "<|endoftext|>", "a lighthouse on a cliff, ",
+            "supercalifragilisticexpialidocious",
+            "[a:b:3]", "[c|d]", ":.5]", ")0.7 ", "--", "embedding:x", "embedding:ti, ", "<ti>",
+            "<TI>_1", "ti", ".and(", ".blend(", ".swap(", "(\"", "\", \"", "\").and()",
+            "\").blend(1, 2)", "useLora(l)",
         ]
+        let embeddings = ["ti": 4, "other": 12]
         var random = SplitMix64(state: 11)
         var refused = 0
-        for number in 0..<10_000 {
+        let limit = PromptFixtures.fuzzCount
+        for number in 0..<limit {
             let count = Int.random(in: 0...(number % 20 == 0 ? 120 : 12), using: &random)
             let prompt = (0..<count).map { _ in
                 parts[Int.random(in: 0..<parts.count, using: &random)]
             }
             .joined()
             let policy = number % 2 == 0 ? LongPromptPolicy.chunk : .truncate
-            guard let pieces = try? syntax.parse(prompt) else {
-                // Two numbers in a row, such as (a:0.50.5), are no weight.
-                #expect(throws: PromptError.self) { try chunks(prompt, syntax, policy) }
+            let compiler = try PromptCompiler(
+                syntax: syntax, tokenizer: tokenizer, padToken: 0, longPrompts: policy,
+                embeddings: number % 3 == 0 ? [:] : embeddings)
+            let compiled: CompiledPrompt
+            do {
+                compiled = try compiler.compile(prompt, steps: 4, isNegative: number % 4 < 2)
+            } catch {
+                // Two numbers in a row, such as (a:0.50.5), are no weight; compel refuses more.
                 refused += 1
                 continue
             }
-            let result = try chunks(prompt, syntax, policy, padToken: 0)
-            var expected: [Int32] = []
-            for case .text(let text, _) in pieces { expected += tokenizer.encode(text) }
-            var content: [Int32] = []
-            for row in result.rows {
-                #expect(row.tokens.count == 77 && row.weights.count == 77)
-                #expect(row.tokens[0] == 49406 && row.tokens[row.endIndex] == 49407)
-                #expect(row.tokens[(row.contentCount + 2)...].allSatisfy { $0 == 0 })
-                content += row.tokens[1..<row.contentCount + 1]
-            }
-            #expect(content.count + result.droppedTokens == expected.count, "\(prompt)")
-            #expect((result.droppedTokens > 0) == !result.droppedText.isEmpty, "\(prompt)")
-            if policy == .chunk { #expect(content == expected, "\(prompt)") }
+            try check(compiled, prompt, policy, hasNames: number % 3 != 0)
         }
-        #expect(refused < 100)
+        #expect(refused < (syntax == .compel ? limit / 4 : limit / 50))
+    }
+
+    /// Whether all content is where it belongs, and what is missing is reported.
+    private func check(
+        _ compiled: CompiledPrompt, _ prompt: String, _ policy: LongPromptPolicy, hasNames: Bool
+    ) throws {
+        let program = try PromptProgram(
+            prompt, syntax: compiled.conditionings[0].syntax, steps: 4,
+            isNegative: compiled.segments.allSatisfy { $0.parts.count == 1 })
+        #expect(program.segments.count == compiled.segments.count || !hasNames, "\(prompt)")
+        for conditioning in compiled.conditionings {
+            for chunk in conditioning.chunks {
+                let row = compiled.rows[chunk.row]
+                #expect(row.entries.count == 77 && chunk.weights.count == 77)
+                #expect(row.entries[0] == .token(49406))
+                #expect(row.entries[row.endIndex] == .token(49407))
+                #expect(row.entries[(chunk.contentCount + 2)...].allSatisfy { $0 == .token(0) })
+                // All vectors of a name are in one row.
+                for index in 1..<77 {
+                    guard case .embedding(let name, let vector) = row.entries[index] else {
+                        continue
+                    }
+                    let next = row.entries[index + 1]
+                    let last = name == "ti" ? 3 : 11
+                    let isAlone =
+                        vector > 0
+                        && row.entries[index - 1] != .embedding(name: name, vector: vector - 1)
+                    #expect(
+                        vector == last || isAlone
+                            || next == .embedding(name: name, vector: vector + 1), "\(prompt)")
+                }
+            }
+            #expect(
+                (conditioning.droppedTokens > 0) == !conditioning.droppedText.isEmpty,
+                "\(prompt)")
+            if policy == .chunk { #expect(conditioning.droppedTokens == 0) }
+        }
+        guard !hasNames, compiled.conditionings.count == 1,
+            program.compositions.count == 1
+        else { return }
+        var expected: [Int32] = []
+        for term in program.compositions[0].terms {
+            for text in term.blend {
+                for case .text(let text, _) in text.pieces where !text.contains("embedding:") {
+                    expected += tokenizer.encode(text)
+                }
+            }
+        }
+        let conditioning = compiled.conditionings[0]
+        let content = conditioning.chunks.flatMap { chunk in
+            (compiled.rows[chunk.row].tokens ?? [])[1..<chunk.contentCount + 1]
+        }
+        guard !prompt.contains("embedding:") else { return }
+        #expect(content.count + conditioning.droppedTokens == expected.count, "\(prompt)")
+        if policy == .chunk { #expect(content == expected, "\(prompt)") }
     }
 
     @Test(arguments: PromptSyntax.allCases)
@@ -159,12 +251,17 @@ private let tokenizer = BytePairTokenizer.clip(cleaning: .transformers)
         ]
         var random = SplitMix64(state: 12)
         for _ in 0..<2_000 {
-            let count = Int.random(in: 0...60, using: &random)
+            // compel cuts long texts behind points.
+            let count = Int.random(in: 0...(syntax == .compel ? 18 : 60), using: &random)
             let prompt = (0..<count).map { _ in
                 parts[Int.random(in: 0..<parts.count, using: &random)]
             }
             .joined()
-            #expect(try chunks(prompt, syntax) == chunks(prompt, .plain), "\(prompt)")
+            let found = try compiled(prompt, syntax)
+            let plain = try compiled(prompt, .plain)
+            #expect(found.rows == plain.rows, "\(prompt)")
+            #expect(found.conditionings[0].chunks == plain.conditionings[0].chunks, "\(prompt)")
+            #expect(PromptFixtures.states(found) == PromptFixtures.states(plain))
         }
     }
 }
