@@ -18,7 +18,8 @@ package struct Guidanced: ParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, EmbedCommand.self, ScoreCommand.self, RankCommand.self,
-            ClassifyCommand.self, GradientCommand.self, ConditionCommand.self, TokenizeCommand.self, ModelsCommand.self,
+            ClassifyCommand.self, GradientCommand.self, ConditionCommand.self, TokenizeCommand.self,
+            ModelsCommand.self,
             VerifyCommand.self,
         ])
 

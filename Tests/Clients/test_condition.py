@@ -60,7 +60,7 @@ def test_diffusers_vectors(g: Client, name: str) -> None:
         for encoder, rows in enumerate(case.get("tokens", [])):
             for index, ids in enumerate(rows):
                 report = found.report["prompts"][index]["encoders"][encoder]
-                assert report["rows"][0]["tokens"] == ids
+                assert report["texts"][0]["rows"][0]["tokens"] == ids
 
 
 def test_models_list_their_recipes(g: Client) -> None:
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_named_or_reported(g: Client) -> None:
     assert caught.value.field == "params.prompts[1]"
     with pytest.warns(guidanced.DaemonWarning, match="tokens dropped"):
         found = g.condition(long, "sd1", long_prompts="truncate", model="sd1")
-    dropped = found.report["prompts"][0]["encoders"][0]["dropped"]
+    dropped = found.report["prompts"][0]["encoders"][0]["texts"][0]["dropped"]
     assert dropped["tokens"] > 0 and "".join(dropped["text"]).endswith("the end")
 
 

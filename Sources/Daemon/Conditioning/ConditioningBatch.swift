@@ -28,12 +28,12 @@ extension PreparedConditioning {
 
     /// Tokens of every output.
     private var tokens: Int {
-        (prompts + negatives).map(\.conditioning.tokens).max() ?? 0
+        (prompts + negatives).map(\.vectors.tokens).max() ?? 0
     }
 
     /// Where segments of steps end, over all prompts.
     private var boundaries: [Int] {
-        Set((prompts + negatives).flatMap(\.conditioning.boundaries)).sorted()
+        Set((prompts + negatives).flatMap(\.vectors.boundaries)).sorted()
     }
 
     /// `hidden_states` [M, T, D], `pooled` [M, P], the negative ones, `time_ids` [M, 6 or 5] and
@@ -72,11 +72,11 @@ extension PreparedConditioning {
         of prompts: [FinishedPrompt], until boundary: Int, tokens: Int
     ) -> [PromptVectors.Part] {
         prompts.flatMap { prompt in
-            prompt.conditioning.segment(until: boundary).parts.map { part in
+            prompt.vectors.segment(until: boundary).parts.map { part in
                 part.tokens == tokens
                     ? part
                     : part.padded(
-                        to: tokens, empty: empty?.conditioning.segments[0].parts[0].hidden ?? [])
+                        to: tokens, empty: empty?.vectors.segments[0].parts[0].hidden ?? [])
             }
         }
     }
@@ -104,7 +104,7 @@ extension PreparedConditioning {
     }
 
     private func rowCount(_ prompts: [FinishedPrompt]) -> Int {
-        prompts.reduce(0) { $0 + $1.conditioning.partCount }
+        prompts.reduce(0) { $0 + $1.vectors.partCount }
     }
 
     private var negativeRowCount: Int {
@@ -112,7 +112,9 @@ extension PreparedConditioning {
     }
 
     /// The reply's `result`: what was asked for, the rows' meaning and the token accounting.
-    var result: JSONObject {
+    ///
+    /// - Parameter hasAccounting: whether the prompts' token accounting is wanted.
+    func result(hasAccounting: Bool) -> JSONObject {
         var result = head
         result["tokens"] = .integer(tokens)
         let boundaries = boundaries
@@ -120,14 +122,16 @@ extension PreparedConditioning {
             result["segments"] = .array(boundaries.map { ["until_step": .integer($0)] })
         }
         result["rows"] = PreparedConditioning.rows(prompts)
-        result["prompts"] = .array(prompts.map { ["encoders": $0.report] })
+        if hasAccounting { result["prompts"] = .array(prompts.map { .object($0.report) }) }
         switch negative {
         case .zeros:
             result["negative"] = "zeros"
         case .prompts(let negatives):
             result["negative"] = "prompts"
             result["negative_rows"] = PreparedConditioning.rows(negatives)
-            result["negative_prompts"] = .array(negatives.map { ["encoders": $0.report] })
+            if hasAccounting {
+                result["negative_prompts"] = .array(negatives.map { .object($0.report) })
+            }
         }
         return result
     }
@@ -136,7 +140,7 @@ extension PreparedConditioning {
     private static func rows(_ prompts: [FinishedPrompt]) -> JSONValue {
         .array(
             prompts.enumerated().flatMap { index, prompt in
-                prompt.conditioning.segments[0].parts.map { part in
+                prompt.vectors.segments[0].parts.map { part in
                     ["prompt": .integer(index), "weight": .number(part.weight)]
                 }
             })

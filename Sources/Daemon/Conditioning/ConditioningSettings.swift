@@ -13,7 +13,7 @@ struct ConditioningSettings: Sendable {
     /// How many steps the sampler will take; `nil` when it was not said.
     let steps: Int?
 
-    static let steps = 1...10_000
+    static let steps = 1...1000
     static let clipSkips = 0...100
     static let hiddenWidths = 1...65_536
 
@@ -74,13 +74,47 @@ extension ImageSizes {
     }
 }
 
+extension [UsedLoRA] {
+    static let strengths = -100.0...100.0
+    static let limit = 64
+
+    /// Reads `loras`: `[{"name": …, "strength": 1}]`.
+    ///
+    /// - Throws: `bad_request` naming the entry at fault.
+    init(
+        _ params: inout ParameterReader, _ adapters: Adapters.Snapshot
+    ) throws(WireFault) {
+        self = []
+        let objects = try params.objects("loras", limit: Self.limit) ?? []
+        for (index, object) in objects.enumerated() {
+            let field = "loras[\(index)]"
+            var reader = ParameterReader(object, path: "\(field).")
+            let name = try reader.requiredString("name")
+            let strength = try reader.number("strength", in: Self.strengths) ?? 1
+            if let unknown = reader.unknownNames.first {
+                throw .parameter(
+                    field, expected: "only name and strength",
+                    actual: "\"\(unknown.prefix(100))\"")
+            }
+            guard let entry = adapters.loras[name] else {
+                let names = adapters.loras.keys.sorted().joined(separator: ", ")
+                throw .parameter(
+                    "\(field).name",
+                    expected: names.isEmpty ? "none: no LoRA is loaded" : "one of \(names)",
+                    actual: "\"\(name.prefix(100))\"")
+            }
+            append(UsedLoRA(entry: entry, strength: strength))
+        }
+    }
+}
+
 extension WireFault {
     init(_ error: PromptError, field: String) {
         let code: ErrorCode =
             switch error {
             case .tooLong: .promptTooLong
-            case .syntax: .badRequest
-            case .contextLength: .badRequest
+            case .tooMany: .tooLarge
+            case .syntax, .contextLength, .steps, .embedding: .badRequest
             }
         self.init(code, error.description, field: field)
     }

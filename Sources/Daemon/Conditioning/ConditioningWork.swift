@@ -1,51 +1,7 @@
-package import Guidance
 import Encoders
+import Guidance
 import IPC
-package import JSON
-
-/// A prompt's finished vectors and its accounting, as they are cached.
-package struct FinishedPrompt: Sendable {
-    package let conditioning: PromptVectors
-    /// The accounting, one object an encoder.
-    package let report: JSONValue
-    package let droppedTokens: Int
-    package let droppedText: String
-}
-
-/// A prompt as a request states it.
-struct PromptText: Hashable, Sendable {
-    var text: String
-    /// What the recipe's second encoder gets instead.
-    var second: String?
-
-    static let empty = PromptText(text: "", second: nil)
-}
-
-/// A prompt and the parameters that faults name.
-struct PlacedPrompt: Sendable {
-    let prompt: PromptText
-    let field: String
-    let secondField: String
-}
-
-/// What decides a finished prompt: equal keys, equal bits.
-package struct ConditioningKey: Hashable, Sendable {
-    /// Of the model, with everything that was merged into it.
-    let fingerprint: String
-    let recipe: String
-    let syntax: PromptSyntax
-    let longPrompts: LongPromptPolicy
-    let clipSkip: Int
-    let hiddenWidth: Int?
-    let steps: Int?
-    let prompt: PromptText
-
-    var bytes: Int {
-        fingerprint.utf8.count + prompt.text.utf8.count + (prompt.second?.utf8.count ?? 0) + 256
-    }
-}
-
-package typealias ConditioningCache = LeastRecentlyUsed<ConditioningKey, FinishedPrompt>
+import JSON
 
 /// The work that a set of prompts needs: those that are not cached are compiled into rows of tokens,
 /// equal rows are run once, each as an item of its own.
@@ -54,99 +10,108 @@ struct ConditioningWork: Sendable {
         let index: Int
         let key: ConditioningKey
         /// One an encoder.
-        let programs: [PromptProgram]
-        /// Where each program's rows are.
+        let prompts: [EncoderPrompt]
+        /// Where each one's rows are.
         let rows: [[Int]]
     }
 
+    /// What makes two rows the same.
     private struct RowKey: Hashable {
         let encoder: Int
-        let row: PromptProgram.Row
+        let loras: [EncoderVariants.Key.LoRA]
+        let row: TokenRow
+    }
+
+    private struct Row: Sendable {
+        let encoder: Int
+        let variant: EncoderVariants.Variant
+        let tokens: [Int32]
+        let endIndex: Int
+        let hidden: [Int]
+    }
+
+    /// Which weights rows need.
+    private struct VariantKey: Hashable {
+        let encoder: Int
+        let loras: [EncoderVariants.Key.LoRA]
+        let hasEmbeddings: Bool
+        let isMasked: Bool
     }
 
     /// Rows that one request may have run.
     static let rowLimit = 2048
 
-    let settings: ConditioningSettings
-    let encoders: [TextEncoder]
-    /// Every prompt, in the order of `prompts`.
+    private let encoders: PromptEncoders
+    /// Every prompt, in the order in which they were given.
     private let slots: Slots<FinishedPrompt>
     private let pending: [Pending]
-    private let rows: [RowKey]
-    private let states: [Int]
+    private let rows: [Row]
     private let results: Slots<Result<EncodedRow, WireFault>>
     private let cache: ConditioningCache
 
-    var cached: Int { slots.count - pending.count }
+    /// Prompts that need no work.
+    var cachedCount: Int { slots.count - pending.count }
     var rowCount: Int { rows.count }
 
-    /// Compiles what is not cached.
-    ///
-    /// - Parameters:
-    ///   - fingerprint: of the encoders' weights.
+    /// Compiles what is not cached, and makes the weights that it needs.
     init(
-        _ prompts: [PlacedPrompt], settings: ConditioningSettings,
-        encoders: [TextEncoder], fingerprint: String, cache: ConditioningCache
+        _ prompts: [PlacedPrompt], encoders: PromptEncoders, cache: ConditioningCache
     ) throws(WireFault) {
-        self.settings = settings
         self.encoders = encoders
         self.cache = cache
-        let recipe = settings.recipe
-        var states: [Int] = []
-        do throws(GuidanceError) {
-            for (entry, encoder) in zip(recipe.encoders, encoders) {
-                states.append(try entry.stateIndex(encoder, clipSkip: settings.clipSkip))
-            }
-        } catch {
-            throw WireFault(error)
-        }
-        self.states = states
         slots = Slots(count: prompts.count)
         var pending: [Pending] = []
-        var rows: [RowKey] = []
+        var rows: [Row] = []
         var positions: [RowKey: Int] = [:]
-        for (index, entry) in prompts.enumerated() {
-            let key = ConditioningKey(
-                fingerprint: fingerprint, recipe: recipe.name, syntax: settings.syntax,
-                longPrompts: settings.longPrompts, clipSkip: settings.clipSkip,
-                hiddenWidth: settings.hiddenWidth, steps: settings.steps, prompt: entry.prompt)
+        var variants: [VariantKey: EncoderVariants.Variant] = [:]
+        for (index, placed) in prompts.enumerated() {
+            let key = encoders.key(placed.prompt)
             if let finished = cache.value(key) {
                 slots[index] = finished
                 continue
             }
-            var programs: [PromptProgram] = []
+            let (compiled, loras) = try encoders.compile(placed)
+            let loraKeys = loras.map {
+                EncoderVariants.Key.LoRA(serial: $0.entry.serial, strength: $0.strength)
+            }
             var places: [[Int]] = []
-            for (number, encoder) in encoders.enumerated() {
-                let text = number == 1 ? entry.prompt.second ?? entry.prompt.text : entry.prompt.text
-                do throws(PromptError) {
-                    programs.append(
-                        try PromptProgram(
-                            text, settings: settings, recipe: recipe.encoders[number],
-                            encoder: encoder))
-                } catch {
-                    let isSecond = number == 1 && entry.prompt.second != nil
-                    throw WireFault(error, field: isSecond ? entry.secondField : entry.field)
+            for (number, prompt) in compiled.enumerated() {
+                var own: [Int] = []
+                for row in prompt.rows {
+                    let rowKey = RowKey(encoder: number, loras: loraKeys, row: row)
+                    if let known = positions[rowKey] {
+                        own.append(known)
+                        continue
+                    }
+                    guard rows.count < ConditioningWork.rowLimit else {
+                        throw WireFault(
+                            .tooLarge,
+                            "expected at most \(ConditioningWork.rowLimit) rows of tokens, "
+                                + "found more", field: placed.field)
+                    }
+                    let wanted = VariantKey(
+                        encoder: number, loras: loraKeys, hasEmbeddings: row.tokens == nil,
+                        isMasked: !row.hiddenPositions.isEmpty)
+                    let variant: EncoderVariants.Variant
+                    if let known = variants[wanted] {
+                        variant = known
+                    } else {
+                        variant = try encoders.variant(
+                            number, loras: loras, hasEmbeddings: wanted.hasEmbeddings,
+                            isMasked: wanted.isMasked)
+                        variants[wanted] = variant
+                    }
+                    positions[rowKey] = rows.count
+                    own.append(rows.count)
+                    rows.append(
+                        Row(
+                            encoder: number, variant: variant,
+                            tokens: row.entries.map { variant.token($0) },
+                            endIndex: row.endIndex, hidden: row.hiddenPositions))
                 }
+                places.append(own)
             }
-            let longest = programs.map(\.tokenCount).max() ?? 0
-            for number in programs.indices {
-                if programs[number].tokenCount < longest { programs[number].needsEmpty = true }
-                places.append(
-                    programs[number].rows.map { row in
-                        let key = RowKey(encoder: number, row: row)
-                        if let position = positions[key] { return position }
-                        positions[key] = rows.count
-                        rows.append(key)
-                        return rows.count - 1
-                    })
-            }
-            if rows.count > ConditioningWork.rowLimit {
-                throw WireFault(
-                    .tooLarge,
-                    "expected at most \(ConditioningWork.rowLimit) rows of tokens, found more",
-                    field: entry.field)
-            }
-            pending.append(Pending(index: index, key: key, programs: programs, rows: places))
+            pending.append(Pending(index: index, key: key, prompts: compiled, rows: places))
         }
         self.pending = pending
         self.rows = rows
@@ -155,24 +120,32 @@ struct ConditioningWork: Sendable {
 
     /// Runs the rows; nothing when everything is cached.
     var stages: [WorkPlan.Stage] {
-        rows.isEmpty
-            ? []
-            : [
-                WorkPlan.Stage(itemCount: rows.count) { item, worker in
-                    let key = rows[item]
-                    let encoder = encoders[key.encoder]
-                    do throws(EncoderError) {
-                        results[item] = .success(
-                            try settings.recipe.encoders[key.encoder].encode(
-                                tokens: key.row.tokens, endIndex: key.row.endIndex,
-                                state: states[key.encoder],
-                                wantsHidden: settings.recipe.hasHiddenStates, encoder: encoder,
-                                workspace: worker.workspace(for: encoder.tower)))
-                    } catch {
-                        results[item] = .failure(WireFault(error))
-                    }
+        guard !rows.isEmpty else { return [] }
+        return [
+            WorkPlan.Stage(itemCount: rows.count) { item, worker in
+                do throws(EncoderError) {
+                    results[item] = .success(try run(rows[item], worker))
+                } catch {
+                    results[item] = .failure(WireFault(error))
                 }
-            ]
+            }
+        ]
+    }
+
+    private func run(_ row: Row, _ worker: Worker) throws(EncoderError) -> EncodedRow {
+        let entry = encoders.entries[row.encoder]
+        let encoder = row.variant.encoder
+        let wantsHidden = encoders.settings.recipe.hasHiddenStates
+        if let masked = row.variant.masked {
+            return entry.recipe.encoded(
+                try masked.hiddenStates(tokens: row.tokens, hiding: row.hidden),
+                endIndex: row.endIndex, state: entry.state, wantsHidden: wantsHidden,
+                head: encoder.head)
+        }
+        return try entry.recipe.encode(
+            tokens: row.tokens, endIndex: row.endIndex, state: entry.state,
+            wantsHidden: wantsHidden, encoder: encoder,
+            workspace: worker.workspace(for: encoder.tower))
     }
 
     /// Every prompt's vectors, in order; after the stages have run.
@@ -181,10 +154,7 @@ struct ConditioningWork: Sendable {
             let finished = try finish(prompt)
             slots[prompt.index] = finished
             cache.insert(
-                finished,
-                bytes: finished.conditioning.bytes + prompt.key.bytes
-                    + prompt.programs.reduce(0) { $0 + 64 * $1.tokenCount },
-                for: prompt.key)
+                finished, bytes: prompt.key.bytes + finished.bytes, for: prompt.key)
         }
         var all: [FinishedPrompt] = []
         for slot in slots.all {
@@ -195,9 +165,9 @@ struct ConditioningWork: Sendable {
     }
 
     private func finish(_ prompt: Pending) throws(WireFault) -> FinishedPrompt {
+        let recipe = encoders.settings.recipe
         var parts: [PromptVectors] = []
-        var empty: [[Float]] = []
-        for (program, places) in zip(prompt.programs, prompt.rows) {
+        for (program, places) in zip(prompt.prompts, prompt.rows) {
             var encoded: [EncodedRow] = []
             for place in places {
                 guard let result = results[place] else {
@@ -205,19 +175,39 @@ struct ConditioningWork: Sendable {
                 }
                 encoded.append(try result.get())
             }
-            parts.append(program.combine(encoded))
-            empty.append(program.empty(encoded))
+            parts.append(program.combine(encoded, wantsHidden: recipe.hasHiddenStates))
         }
-        let dropped = prompt.programs.max { $0.droppedTokens < $1.droppedTokens }
+        let dropped = prompt.prompts.map(\.compiled).max { $0.droppedTokens < $1.droppedTokens }
+        var report: JSONObject = [
+            "encoders": .array(prompt.prompts.map { .object($0.report) })
+        ]
+        report["segments"] = prompt.prompts[0].schedule
         do throws(GuidanceError) {
             return FinishedPrompt(
-                conditioning: try settings.recipe.join(
-                    parts, empty: empty, width: settings.hiddenWidth),
-                report: .array(prompt.programs.map { .object($0.report) }),
-                droppedTokens: dropped?.droppedTokens ?? 0,
-                droppedText: dropped?.droppedText ?? "")
+                vectors: try recipe.join(parts, width: encoders.settings.hiddenWidth),
+                report: report, droppedTokens: dropped?.droppedTokens ?? 0,
+                droppedText: dropped?.conditionings.flatMap(\.droppedText).joined(separator: " ")
+                    ?? "",
+                ignoredText: prompt.prompts[0].compiled.ignoredText)
         } catch {
             throw WireFault(error)
         }
+    }
+}
+
+extension EncoderVariants.Variant {
+    /// The id of an entry: textual inversions stand behind the vocabulary.
+    fileprivate func token(_ entry: TokenEntry) -> Int32 {
+        switch entry {
+        case .token(let token): token
+        case .embedding(let name, let vector): Int32((firstTokens[name] ?? 0) + vector)
+        }
+    }
+}
+
+extension FinishedPrompt {
+    /// Memory, roughly: vectors exactly, the accounting by its tokens.
+    fileprivate var bytes: Int {
+        vectors.bytes + droppedText.utf8.count + 128 * vectors.tokens
     }
 }

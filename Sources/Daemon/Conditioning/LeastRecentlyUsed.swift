@@ -31,8 +31,16 @@ package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>
 
         mutating func unlink(_ index: Int) {
             let node = nodes[index]
-            if let newer = node.newer { nodes[newer].older = node.older } else { newest = node.older }
-            if let older = node.older { nodes[older].newer = node.newer } else { oldest = node.newer }
+            if let newer = node.newer {
+                nodes[newer].older = node.older
+            } else {
+                newest = node.older
+            }
+            if let older = node.older {
+                nodes[older].newer = node.newer
+            } else {
+                oldest = node.newer
+            }
         }
 
         mutating func linkFirst(_ index: Int) {

@@ -10,8 +10,9 @@ enum ConditionOperation: Operation {
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let datatype = try context.outputDatatype()
         let sizes = try ImageSizes(&context.params)
+        let hasAccounting = try context.params.bool("accounting", default: true)
         if let handle = try context.params.string("handle") {
-            return try planPrepared(&context, handle, datatype, sizes)
+            return try planPrepared(&context, handle, datatype, sizes, hasAccounting)
         }
         let source = try ConditioningSource(&context)
         let model = context.model
@@ -19,7 +20,7 @@ enum ConditionOperation: Operation {
         return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
             let prepared = try source.prepared()
             return Outcome(
-                model: model, result: source.result(prepared),
+                model: model, result: source.result(prepared, hasAccounting: hasAccounting),
                 outputs: try prepared.outputs(datatype, sizes),
                 warnings: warnings + prepared.warnings)
         }
@@ -28,7 +29,7 @@ enum ConditionOperation: Operation {
     /// A handle stands for everything but the datatype and the sizes.
     private static func planPrepared(
         _ context: inout OperationContext, _ handle: String, _ datatype: OutputDatatype,
-        _ sizes: ImageSizes
+        _ sizes: ImageSizes, _ hasAccounting: Bool
     ) throws(WireFault) -> WorkPlan {
         for field in ConditioningSource.fields where context.params.has(field) {
             throw .parameter("handle", expected: "either a handle or \(field)", actual: "both")
@@ -38,7 +39,7 @@ enum ConditionOperation: Operation {
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan { () throws(WireFault) in
             Outcome(
-                model: model, result: prepared.result,
+                model: model, result: prepared.result(hasAccounting: hasAccounting),
                 outputs: try prepared.outputs(datatype, sizes),
                 warnings: warnings + prepared.warnings)
         }
@@ -57,7 +58,7 @@ struct ConditioningSource: Sendable {
 
     let work: ConditioningWork
     private let settings: ConditioningSettings
-    private let encoders: [(tower: LoadedModel.Tower, encoder: TextEncoder)]
+    private let encoders: PromptEncoders
     private let policy: NegativePolicy
     private let promptCount: Int
     private let negativeCount: Int
@@ -89,14 +90,13 @@ struct ConditioningSource: Sendable {
                 "negative_prompts", expected: "negative prompts beside negative_prompts_2",
                 actual: "nothing")
         }
-        do throws(GuidanceError) {
-            encoders = try model.encoders(for: settings.recipe)
-        } catch {
-            throw WireFault(error)
-        }
+        encoders = try PromptEncoders(
+            model, settings, loras: try [UsedLoRA](&context.params, context.adapters),
+            adapters: context.adapters, variants: context.variants)
+        let knowsNegatives = settings.syntax == .a1111
         let textBytes = context.limits.textBytes
         func place(
-            _ texts: [String], _ second: [String]?, _ count: Int, _ field: String
+            _ texts: [String], _ second: [String]?, _ field: String, isNegative: Bool
         ) throws(WireFault) -> [PlacedPrompt] {
             var placed: [PlacedPrompt] = []
             for index in 0..<count {
@@ -104,7 +104,8 @@ struct ConditioningSource: Sendable {
                 let other = second.map { $0.count == 1 ? 0 : index }
                 let text = PromptText(
                     text: texts[own],
-                    second: other.flatMap { place in second.map { $0[place] } })
+                    second: other.flatMap { place in second.map { $0[place] } },
+                    isNegative: isNegative)
                 let prompt = PlacedPrompt(
                     prompt: text, field: "params.\(field)[\(own)]",
                     secondField: "params.\(field)_2[\(other ?? 0)]")
@@ -120,23 +121,27 @@ struct ConditioningSource: Sendable {
             }
             return placed
         }
-        var placed = try place(prompts, second, count, "prompts")
+        var placed = try place(prompts, second, "prompts", isNegative: false)
         promptCount = count
         hasStatedNegatives = stated != nil
         if stated != nil || policy == .empty {
             let negatives = stated ?? [""]
-            placed += try place(negatives, statedSecond, count, "negative_prompts")
+            placed += try place(
+                negatives, statedSecond, "negative_prompts", isNegative: knowsNegatives)
             negativeCount = count
         } else {
             negativeCount = 0
         }
-        padsWithEmpty = settings.recipe.hasHiddenStates && settings.longPrompts == .chunk
+        // Rows of prompts differ in number when they may go on, and where compel's `.and()` joins.
+        padsWithEmpty =
+            settings.recipe.hasHiddenStates
+            && (settings.longPrompts == .chunk || settings.syntax == .compel
+                || settings.syntax == .a1111)
         if padsWithEmpty {
-            placed.append(PlacedPrompt(prompt: .empty, field: "params", secondField: "params"))
+            placed += try place([""], nil, "prompts", isNegative: knowsNegatives).prefix(1)
         }
         work = try ConditioningWork(
-            placed, settings: settings, encoders: encoders.map(\.encoder),
-            fingerprint: model.fingerprint, cache: context.conditioningCache)
+            placed, encoders: encoders, cache: context.conditioningCache)
     }
 
     /// Texts for the recipe's second encoder.
@@ -151,7 +156,8 @@ struct ConditioningSource: Sendable {
                 actual: "\(texts.count) texts")
         }
         guard texts.count == 1 || texts.count == count else {
-            throw .parameter(field, expected: "1 or \(count), one a prompt", actual: "\(texts.count)")
+            throw .parameter(
+                field, expected: "1 or \(count), one a prompt", actual: "\(texts.count)")
         }
         return texts
     }
@@ -170,10 +176,10 @@ struct ConditioningSource: Sendable {
     }
 
     /// The reply's result, with what this request cost.
-    func result(_ prepared: PreparedConditioning) -> JSONObject {
-        var result = prepared.result
+    func result(_ prepared: PreparedConditioning, hasAccounting: Bool) -> JSONObject {
+        var result = prepared.result(hasAccounting: hasAccounting)
         result["cache"] = [
-            "cached": .integer(work.cached), "rows": .integer(work.rowCount),
+            "cached": .integer(work.cachedCount), "rows": .integer(work.rowCount),
         ]
         return result
     }
@@ -185,18 +191,21 @@ struct ConditioningSource: Sendable {
             "clip_skip": .integer(settings.clipSkip),
         ]
         head["encoders"] = .array(
-            zip(settings.recipe.encoders, encoders).map { recipe, found in
-                let state = try? recipe.stateIndex(found.encoder, clipSkip: settings.clipSkip)
+            encoders.entries.map { found in
                 var entry: JSONObject = [
                     "role": .string(found.tower.role.rawValue),
                     "width": .integer(found.encoder.configuration.width),
-                    "pad_token": .integer(Int(recipe.padToken(found.encoder))),
+                    "pad_token": .integer(Int(found.recipe.padToken(found.encoder))),
                 ]
                 if settings.recipe.hasHiddenStates {
-                    entry["hidden_state"] = .integer(state ?? 0)
-                    entry["final_norm"] = .bool(recipe.normalizesHidden)
+                    entry["hidden_state"] = .integer(found.state)
+                    entry["final_norm"] = .bool(found.recipe.normalizesHidden)
                 }
                 return .object(entry)
+            })
+        head["loras"] = .array(
+            encoders.loras.map {
+                ["name": .string($0.entry.name), "strength": .number($0.strength)]
             })
         return head
     }
@@ -205,12 +214,16 @@ struct ConditioningSource: Sendable {
     private static let quotedCharacters = 400
 
     private func warnings(_ prompts: [FinishedPrompt], _ field: String) -> [String] {
-        prompts.enumerated().compactMap { index, prompt in
+        var warnings = prompts.enumerated().flatMap { index, prompt in
+            prompt.ignoredText.map { "params.\(field)[\(index)]: ignored: \"\($0.prefix(100))\"" }
+        }
+        warnings += prompts.enumerated().compactMap { index, prompt in
             guard prompt.droppedTokens > 0 else { return nil }
             let quoted = prompt.droppedText.prefix(ConditioningSource.quotedCharacters)
             let more = quoted.endIndex < prompt.droppedText.endIndex ? "…" : ""
             return "params.\(field)[\(index)]: \(prompt.droppedTokens) tokens dropped: "
                 + "\"\(quoted)\(more)\""
         }
+        return warnings
     }
 }

@@ -19,6 +19,9 @@ struct OperationContext: Sendable {
     let handles: PromptHandles
     let limits: OperationLimits
     let conditioningCache: ConditioningCache
+    /// The textual inversions and LoRAs that were loaded when the request was planned.
+    let adapters: Adapters.Snapshot
+    let variants: EncoderVariants
     var params: ParameterReader
 
     /// The datatype that float outputs are to be sent in (`params.datatype`).

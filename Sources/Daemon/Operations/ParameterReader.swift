@@ -5,14 +5,21 @@ import JSON
 /// unknown ones can be reported.
 struct ParameterReader {
     private let params: JSONObject
+    /// What comes before a parameter's name in faults; for objects within parameters.
+    private let path: String
     private var known: Set<String> = []
 
-    init(_ params: JSONObject) { self.params = params }
+    init(_ params: JSONObject, path: String = "") {
+        self.params = params
+        self.path = path
+    }
+
+    /// The parameters that nobody asked for.
+    var unknownNames: [String] { params.keys.filter { !known.contains($0) } }
 
     /// A warning for each parameter that nobody asked for.
     var unknownParameterWarnings: [String] {
-        params.keys.filter { !known.contains($0) }
-            .map { "unknown parameter \"\($0.prefix(100))\" ignored" }
+        unknownNames.map { "unknown parameter \"\($0.prefix(100))\" ignored" }
     }
 
     func has(_ name: String) -> Bool { params[name] != nil && params[name] != .null }
@@ -26,14 +33,14 @@ struct ParameterReader {
     mutating func string(_ name: String) throws(WireFault) -> String? {
         guard let value = value(name) else { return nil }
         guard let string = value.stringValue else {
-            throw .parameter(name, expected: "a string", actual: value.kind)
+            throw .parameter(path + name, expected: "a string", actual: value.kind)
         }
         return string
     }
 
     mutating func requiredString(_ name: String) throws(WireFault) -> String {
         guard let string = try string(name) else {
-            throw .parameter(name, expected: "a string", actual: "nothing")
+            throw .parameter(path + name, expected: "a string", actual: "nothing")
         }
         return string
     }
@@ -41,7 +48,7 @@ struct ParameterReader {
     mutating func bool(_ name: String, default fallback: Bool) throws(WireFault) -> Bool {
         guard let value = value(name) else { return fallback }
         guard let bool = value.boolValue else {
-            throw .parameter(name, expected: "true or false", actual: value.kind)
+            throw .parameter(path + name, expected: "true or false", actual: value.kind)
         }
         return bool
     }
@@ -50,7 +57,7 @@ struct ParameterReader {
         guard let value = value(name) else { return nil }
         guard let integer = value.intValue, integer > 0 else {
             let actual = value.doubleValue == nil ? value.kind : value.text()
-            throw .parameter(name, expected: "a positive integer", actual: actual)
+            throw .parameter(path + name, expected: "a positive integer", actual: actual)
         }
         return integer
     }
@@ -63,7 +70,7 @@ struct ParameterReader {
         guard let integer = value.intValue, range.contains(integer) else {
             let actual = value.doubleValue == nil ? value.kind : value.text()
             throw .parameter(
-                name, expected: "an integer in \(range.lowerBound)…\(range.upperBound)",
+                path + name, expected: "an integer in \(range.lowerBound)…\(range.upperBound)",
                 actual: actual)
         }
         return integer
@@ -77,7 +84,7 @@ struct ParameterReader {
         guard let number = value.doubleValue, range.contains(number) else {
             let actual = value.doubleValue == nil ? value.kind : value.text()
             throw .parameter(
-                name, expected: "a number in \(range.lowerBound)…\(range.upperBound)",
+                path + name, expected: "a number in \(range.lowerBound)…\(range.upperBound)",
                 actual: actual)
         }
         return number
@@ -87,7 +94,7 @@ struct ParameterReader {
     mutating func objects(_ name: String, limit: Int) throws(WireFault) -> [JSONObject]? {
         guard let value = value(name) else { return nil }
         guard let array = value.arrayValue else {
-            throw .parameter(name, expected: "an array of objects", actual: value.kind)
+            throw .parameter(path + name, expected: "an array of objects", actual: value.kind)
         }
         guard array.count <= limit else {
             throw WireFault(
@@ -111,11 +118,11 @@ struct ParameterReader {
         guard let value = value(name) else { return fallback }
         let names = Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
         guard let string = value.stringValue else {
-            throw .parameter(name, expected: "one of \(names)", actual: value.kind)
+            throw .parameter(path + name, expected: "one of \(names)", actual: value.kind)
         }
         guard let choice = Choice(rawValue: string) else {
             throw .parameter(
-                name, expected: "one of \(names)", actual: "\"\(string.prefix(100))\"")
+                path + name, expected: "one of \(names)", actual: "\"\(string.prefix(100))\"")
         }
         return choice
     }
@@ -124,7 +131,7 @@ struct ParameterReader {
     mutating func strings(_ name: String, limit: Int) throws(WireFault) -> [String]? {
         guard let value = value(name) else { return nil }
         guard let array = value.arrayValue else {
-            throw .parameter(name, expected: "an array of strings", actual: value.kind)
+            throw .parameter(path + name, expected: "an array of strings", actual: value.kind)
         }
         try checkCount(array.count, name, limit)
         var strings: [String] = []
@@ -140,7 +147,7 @@ struct ParameterReader {
 
     mutating func requiredStrings(_ name: String, limit: Int) throws(WireFault) -> [String] {
         guard let strings = try strings(name, limit: limit) else {
-            throw .parameter(name, expected: "an array of strings", actual: "nothing")
+            throw .parameter(path + name, expected: "an array of strings", actual: "nothing")
         }
         return strings
     }
@@ -149,7 +156,7 @@ struct ParameterReader {
     mutating func numbers(_ name: String, limit: Int) throws(WireFault) -> [Double]? {
         guard let value = value(name) else { return nil }
         guard let array = value.arrayValue else {
-            throw .parameter(name, expected: "an array of numbers", actual: value.kind)
+            throw .parameter(path + name, expected: "an array of numbers", actual: value.kind)
         }
         try checkCount(array.count, name, limit)
         var numbers: [Double] = []
@@ -164,7 +171,7 @@ struct ParameterReader {
 
     private func checkCount(_ count: Int, _ name: String, _ limit: Int) throws(WireFault) {
         if count == 0 {
-            throw .parameter(name, expected: "at least one entry", actual: "an empty array")
+            throw .parameter(path + name, expected: "at least one entry", actual: "an empty array")
         }
         if count > limit {
             throw WireFault(

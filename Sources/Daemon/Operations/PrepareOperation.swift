@@ -15,13 +15,14 @@ enum PrepareOperation: Operation {
     private static func planConditioning(
         _ context: inout OperationContext
     ) throws(WireFault) -> WorkPlan {
+        let hasAccounting = try context.params.bool("accounting", default: true)
         let source = try ConditioningSource(&context)
         let handles = context.handles
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
             let prepared = try source.prepared()
-            var result = source.result(prepared)
+            var result = source.result(prepared, hasAccounting: hasAccounting)
             result["handle"] = .string(handles.insert(.conditioning(prepared), model: model))
             return Outcome(model: model, result: result, warnings: warnings + prepared.warnings)
         }

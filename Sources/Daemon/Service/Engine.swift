@@ -10,6 +10,8 @@ package final class Engine: Sendable {
     package let handles: PromptHandles
     /// Finished prompts of `condition`.
     package let conditioningCache: ConditioningCache
+    package let adapters: Adapters
+    package let variants: EncoderVariants
     package let limits: OperationLimits
     package let started: UInt64
     package let canary: Canary
@@ -33,17 +35,23 @@ package final class Engine: Sendable {
     /// Room for four hundred prompts of Stable Diffusion XL.
     package static let defaultConditioningCacheBytes = 256 << 20
 
+    /// Room for one pair of Stable Diffusion XL's encoders with a LoRA.
+    package static let defaultVariantBytes = 4 << 30
+
     package init(
         registry: ModelRegistry, threadCount: Int,
         schedulerLimits: Scheduler.Limits = Scheduler.Limits(),
         limits: OperationLimits = OperationLimits(), handles: PromptHandles = PromptHandles(),
         conditioningCacheBytes: Int = Engine.defaultConditioningCacheBytes,
+        variantBytes: Int = Engine.defaultVariantBytes, adapters: Adapters = Adapters(),
         transport: TransportFacts = TransportFacts()
     ) {
         self.registry = registry
         self.limits = limits
         self.handles = handles
         conditioningCache = ConditioningCache(limit: conditioningCacheBytes)
+        variants = EncoderVariants(limit: variantBytes)
+        self.adapters = adapters
         self.transport = transport
         scheduler = Scheduler(threadCount: threadCount, limits: schedulerLimits)
         started = monotonicNow()
@@ -80,6 +88,8 @@ package final class Engine: Sendable {
         let handles = self.handles
         let limits = self.limits
         let cache = conditioningCache
+        let adapters = self.adapters
+        let variants = self.variants
         return Job(
             origin: Job.Origin(client: request.client, id: request.id), priority: request.priority,
             arrival: request.receivedAt,
@@ -88,7 +98,7 @@ package final class Engine: Sendable {
             plan: { () throws(WireFault) in
                 var context = OperationContext(
                     model: model, inputs: request.inputs, handles: handles, limits: limits,
-                    conditioningCache: cache,
+                    conditioningCache: cache, adapters: adapters.snapshot, variants: variants,
                     params: ParameterReader(request.params))
                 return try operation.plan(&context)
             },

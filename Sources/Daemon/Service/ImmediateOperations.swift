@@ -76,7 +76,10 @@ extension Engine {
                 "failed": .integer(statistics.failed), "refused": .integer(statistics.refused),
             ],
             "handles": .integer(handles.count),
-            "conditioning_cache": .object(conditioningCache.description),
+            "conditioning_cache": .object(
+                conditioningCache.statistics.description(limit: conditioningCache.limit)),
+            "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),
+            "adapters": .object(adapters.snapshot.description),
             "resident_bytes": .integer(residentBytes()),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
@@ -84,13 +87,12 @@ extension Engine {
     }
 }
 
-extension LeastRecentlyUsed {
-    fileprivate var description: JSONObject {
-        let statistics = self.statistics
-        return [
-            "entries": .integer(statistics.entries), "bytes": .integer(statistics.bytes),
-            "limit_bytes": .integer(limit), "hits": .integer(statistics.hits),
-            "misses": .integer(statistics.misses), "evictions": .integer(statistics.evictions),
+extension LeastRecentlyUsed.Statistics {
+    fileprivate func description(limit: Int) -> JSONObject {
+        [
+            "entries": .integer(entries), "bytes": .integer(bytes),
+            "limit_bytes": .integer(limit), "hits": .integer(hits),
+            "misses": .integer(misses), "evictions": .integer(evictions),
         ]
     }
 }

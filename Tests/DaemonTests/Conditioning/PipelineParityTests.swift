@@ -27,7 +27,8 @@ struct PipelineParityTests {
             for (number, encoder) in entry.tokens.enumerated() {
                 for (index, ids) in encoder.enumerated() {
                     let rows = reply.result["prompts"]?.arrayValue?[index]["encoders"]?
-                        .arrayValue?[number]["rows"]?.arrayValue
+                        .arrayValue?[number]["texts"]?.arrayValue?[0]["rows"]?
+                        .arrayValue
                     let tokens = rows?.first?["tokens"]?.arrayValue?.compactMap(\.intValue)
                     #expect(tokens == ids, "\(entry), prompt \(index), encoder \(number)")
                 }

@@ -69,10 +69,19 @@ extension EncoderRecipe {
         tokens: [Int32], endIndex: Int, state: Int, wantsHidden: Bool, encoder: TextEncoder,
         workspace: TextWorkspace
     ) throws(EncoderError) -> EncodedRow {
-        let head = encoder.head
         // Nothing behind the end token can reach it.
         let needed = wantsHidden ? tokens : Array(tokens.prefix(endIndex + 1))
-        let all = try encoder.tower.hiddenStates(tokens: needed, workspace: workspace)
+        return encoded(
+            try encoder.tower.hiddenStates(tokens: needed, workspace: workspace),
+            endIndex: endIndex, state: state, wantsHidden: wantsHidden, head: encoder.head)
+    }
+
+    /// What a tower's states come to.
+    ///
+    /// - Parameter all: of the positions up to `endIndex` at least.
+    public func encoded(
+        _ all: TextTower.HiddenStates, endIndex: Int, state: Int, wantsHidden: Bool, head: TextHead
+    ) -> EncodedRow {
         var hidden: [Float] = []
         if wantsHidden {
             if !normalizesHidden {

@@ -84,14 +84,12 @@ extension ConditioningRecipe {
     /// zeros up to `hiddenWidth`; pooled vectors one after the other.
     ///
     /// - Parameters:
-    ///   - prompts: one an encoder, in the recipe's order.
-    ///   - empty: hidden states of an empty prompt in each of them, [C, W], by which shorter ones are
-    ///     padded.
+    ///   - prompts: one an encoder, in the recipe's order, all of the same number of tokens.
     ///   - width: instead of the recipe's `hiddenWidth`.
     /// - Throws: `GuidanceError.parameter` when the encoders' prompts have different numbers of parts,
     ///   or when `width` is less than the joined features.
     public func join(
-        _ prompts: [PromptVectors], empty: [[Float]], width: Int? = nil
+        _ prompts: [PromptVectors], width: Int? = nil
     ) throws(GuidanceError) -> PromptVectors {
         precondition(prompts.count == encoders.count, "one prompt an encoder")
         let parts = prompts[0].partCount
@@ -106,8 +104,7 @@ extension ConditioningRecipe {
             let segments = prompts.map { $0.segment(until: boundary) }
             var result: [PromptVectors.Part] = []
             for number in 0..<parts {
-                result.append(
-                    try joinPart(segments.map { $0.parts[number] }, empty: empty, width: width))
+                result.append(try joinPart(segments.map { $0.parts[number] }, width: width))
             }
             joined.append(PromptVectors.Segment(untilStep: boundary, parts: result))
         }
@@ -115,16 +112,16 @@ extension ConditioningRecipe {
     }
 
     private func joinPart(
-        _ parts: [PromptVectors.Part], empty: [[Float]], width: Int?
+        _ parts: [PromptVectors.Part], width: Int?
     ) throws(GuidanceError) -> PromptVectors.Part {
         let pooled = parts.compactMap(\.pooled)
-        let tokens = parts.map(\.tokens).max() ?? 0
+        let tokens = parts[0].tokens
+        precondition(parts.allSatisfy { $0.tokens == tokens }, "prompts of one length")
         var result = PromptVectors.Part(
             weight: parts[0].weight, tokens: tokens, hidden: [],
             pooled: pooled.isEmpty ? nil : pooled.flatMap { $0 })
         guard hasHiddenStates else { return result }
-        let padded = zip(parts, empty).map { $0.padded(to: tokens, empty: $1) }
-        let widths = padded.map { $0.hidden.count / max(tokens, 1) }
+        let widths = parts.map { $0.hidden.count / max(tokens, 1) }
         let features = widths.reduce(0, +)
         let target = width ?? hiddenWidth ?? features
         guard target >= features else {
@@ -132,13 +129,13 @@ extension ConditioningRecipe {
                 field: "hidden_width", expected: "at least the encoders' \(features) features",
                 actual: "\(target)")
         }
-        if padded.count == 1, target == features {
-            result.hidden = padded[0].hidden
+        if parts.count == 1, target == features {
+            result.hidden = parts[0].hidden
             return result
         }
         result.hidden = [Float](repeating: 0, count: tokens * target)
         var start = 0
-        for (part, width) in zip(padded, widths) {
+        for (part, width) in zip(parts, widths) {
             for row in 0..<tokens {
                 for column in 0..<width {
                     result.hidden[row * target + start + column] =
