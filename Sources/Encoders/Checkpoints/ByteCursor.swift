@@ -92,7 +92,8 @@ struct ByteCursor {
         _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ what: String, path: String
     ) throws(EncoderError) -> String {
         guard
-            let text = String(validating: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)
+            let text = String(
+                validating: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)
         else {
             throw .malformed(
                 path: path, offset: range.lowerBound, expected: "\(what) as UTF-8",

@@ -136,7 +136,8 @@ extension BytePairTokenizer {
     ) -> BytePairTokenizer {
         let (vocabulary, start, end) = clipVocabulary
         return BytePairTokenizer(
-            vocabulary: vocabulary, special: SpecialTokens(start: start, end: end, pad: padToken ?? end),
+            vocabulary: vocabulary,
+            special: SpecialTokens(start: start, end: end, pad: padToken ?? end),
             added: [
                 AddedToken(content: "<|startoftext|>", token: start),
                 AddedToken(content: "<|endoftext|>", token: end),

@@ -72,6 +72,15 @@ public struct CheckpointContents: Sendable {
         try SingleFile.contents(TensorFile.open(bytes, path: path))
     }
 
+    /// The encoders among the tensors of a source, for tests and tools.
+    ///
+    /// - Throws: `EncoderError.unsupported` when there is none, or one needs a configuration.
+    package static func tensors(
+        _ source: any TensorSource
+    ) throws(EncoderError) -> CheckpointContents {
+        try SingleFile.contents(source)
+    }
+
     private static func isFile(_ path: String) -> Bool {
         var status = stat()
         return !path.utf8.contains(0) && stat(path, &status) == 0

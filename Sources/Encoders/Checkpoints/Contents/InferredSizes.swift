@@ -95,7 +95,8 @@ enum InferredSizes {
         let first = names(0).fc1 + ".weight"
         let mlp = try matrix(source, first, "[MLP width, width]")
         return (
-            max(1, count), try range(mlp.0, ConfigurationLimits.mlpWidth, source, first, "MLP width")
+            max(1, count),
+            try range(mlp.0, ConfigurationLimits.mlpWidth, source, first, "MLP width")
         )
     }
 

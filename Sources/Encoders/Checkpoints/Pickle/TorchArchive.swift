@@ -13,9 +13,12 @@ struct TorchArchive {
         0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19,
     ]
 
-    /// Whether bytes begin as one of the containers does.
+    /// Whether bytes begin as one of the containers does. A safetensors header's length can look the
+    /// same, but its JSON begins in the ninth byte, where a pickle or zip file never has a brace.
     static func isLikely(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.starts(with: ZipArchive.signature) || (bytes.first == 0x80 && bytes.count > 1 && (2...5).contains(bytes[1]))
+        guard bytes.count < 9 || bytes[8] != UInt8(ascii: "{") else { return false }
+        let isPickle = bytes.count >= 2 && bytes[0] == 0x80 && (2...5).contains(bytes[1])
+        return isPickle || bytes.starts(with: ZipArchive.signature)
     }
 
     /// - Throws: `EncoderError.malformed` for damage, `.unsupported` for what torch writes only when

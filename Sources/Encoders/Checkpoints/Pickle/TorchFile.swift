@@ -4,6 +4,9 @@
 /// the dictionary under `state_dict`, as training frameworks write it, counts as the whole. Nothing
 /// in the pickle is ever run: see `PickleReader`.
 public struct TorchFile: TensorSource {
+    /// What the tensor of a file that holds a single one, without a name, is called.
+    static let rootName = "*"
+
     public let path: String
     /// In the pickle's order.
     public let tensorNames: [String]
@@ -26,7 +29,11 @@ public struct TorchFile: TensorSource {
         }
         var walk = PickleWalk(heap: archive.heap, path: path)
         let root = archive.heap.member("state_dict", of: archive.root)
-        try walk.visit(root ?? archive.root, prefix: "", depth: 0)
+        if case .tensor(let index) = archive.root {
+            walk.add(Self.rootName, index)
+        } else {
+            try walk.visit(root ?? archive.root, prefix: "", depth: 0)
+        }
         var views: [String: StridedView] = [:]
         var names: [String] = []
         var total = 0
@@ -93,6 +100,8 @@ private struct PickleWalk {
         self.heap = heap
         self.path = path
     }
+
+    mutating func add(_ name: String, _ tensor: Int) { tensors.append((name, tensor)) }
 
     mutating func visit(
         _ value: PickleValue, prefix: String, depth: Int
