@@ -17,10 +17,19 @@ from guidanced import Client
 from raw import Raw
 
 
+ADAPTERS = PIPELINES.parent / "adapters"
+LORAS = ["ink", "wash", "ink-xl"]
+EMBEDDINGS = ["cat-toy", "cat-toy-xl"]
+
+
 @pytest.fixture(scope="module")
 def pipelines() -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
         arguments = [text for name in NAMES for text in ("--model", f"{name}={PIPELINES / name}")]
+        for name in LORAS:
+            arguments += ["--lora", f"{name}={ADAPTERS / name}.safetensors"]
+        for name in EMBEDDINGS:
+            arguments += ["--embedding", f"<{name}>={ADAPTERS / name}.safetensors"]
         running = Daemon(Path(folder), *arguments)
         yield running
         assert running.stop() == 0, running.log.read_text()
@@ -38,6 +47,8 @@ ARGUMENTS = {"negative_prompts": "negative"}
 
 def condition(g: Client, params: dict[str, Any], model: str) -> guidanced.Conditioning:
     params = {ARGUMENTS.get(key, key): value for key, value in params.items()}
+    if "loras" in params:
+        params["loras"] = {entry["name"]: entry["strength"] for entry in params["loras"]}
     crop = (params.pop("crop_top", None), params.pop("crop_left", None))
     original = (params.pop("original_width", None), params.pop("original_height", None))
     if crop[0] is not None:
@@ -211,3 +222,142 @@ def test_mixes_of_images_and_texts(daemon: Daemon) -> None:
         assert_close(mixed, 0.25 * picture - 1.5 * text)
         alone = g.condition_image(None, mix=True, prompts=["a red circle"]).image_embeddings
         assert_close(alone, text)
+
+
+def test_loras_and_inversions_are_loaded_on_the_control_endpoint(pipelines: Daemon) -> None:
+    style = {"kind": "lora", "name": "loaded", "path": str(ADAPTERS / "wash.safetensors")}
+    word = {"kind": "embedding", "name": "kitten", "path": str(ADAPTERS / "cat-toy.safetensors")}
+    with Client(pipelines.endpoint) as g, Raw(pipelines.control) as control:
+        with Raw(pipelines.endpoint) as raw:
+            assert raw.ask("load", style).error["code"] == "unauthorized"
+        with pytest.raises(guidanced.BadRequest, match="loaded"):
+            g.condition("a cat", "sd1", loras={"loaded": 1}, model="sd1")
+        assert control.ask("load", style).result["loras"] == ["ink", "ink-xl", "loaded", "wash"]
+        ours = g.condition("a cat", "sd1", loras={"loaded": 1}, model="sd1")
+        same = g.condition("a cat", "sd1", loras={"wash": 1}, model="sd1")
+        assert np.array_equal(ours.hidden_states, same.hidden_states)
+        assert ours.report["loras"] == [{"name": "loaded", "strength": 1}]
+
+        before = g.condition("a kitten", "sd1", syntax="a1111", model="sd1")
+        assert "kitten" in control.ask("load", word).result["embeddings"]
+        # Each dialect has its own way to ask for it.
+        after = g.condition("a Kitten", "sd1", syntax="a1111", model="sd1")
+        assert not np.array_equal(before.hidden_states, after.hidden_states)
+        for prompt, syntax in [("a embedding:kitten", "comfy"), ("a <kitten>", "compel")]:
+            other = g.condition(prompt, "sd1", syntax=syntax, model="sd1")
+            assert_close(other.hidden_states, after.hidden_states)
+        row = after.report["prompts"][0]["encoders"][0]["texts"][0]["rows"][0]
+        assert row["tokens"][2:4] == [None, None] and row["content"] == 3
+        assert [entry["vector"] for entry in row["embeddings"]] == [0, 1]
+
+        for request in [style, word]:
+            assert control.ask("unload", request).status == "ok"
+            error = control.ask("unload", request).error
+            assert error["field"] == "params.name", error
+        again = g.condition("a kitten", "sd1", syntax="a1111", model="sd1")
+        assert np.array_equal(before.hidden_states, again.hidden_states)
+
+
+def test_changed_weights_are_kept_and_counted(g: Client) -> None:
+    def variants() -> Any:
+        return g.status()["encoder_variants"]
+
+    g.condition("first", "sd1", loras={"ink": 0.123}, model="sd1")
+    before = variants()
+    g.condition("second", "sd1", loras={"ink": 0.123}, model="sd1")
+    after = variants()
+    assert after["entries"] == before["entries"] and after["hits"] == before["hits"] + 1
+    assert 0 < after["bytes"] < after["limit_bytes"]
+    # Strength 0 is the model itself, up to the last bits.
+    plain = g.condition("third", "sd1", model="sd1")
+    none = g.condition("third", "sd1", loras={"ink": 0.0}, model="sd1")
+    assert_close(none.hidden_states, plain.hidden_states)
+
+
+def test_a_lora_of_another_model_is_refused(g: Client) -> None:
+    with pytest.raises(guidanced.BadRequest, match="layer") as caught:
+        g.condition("a cat", "sd1", loras={"ink": 1.0}, model="sd3-clip")
+    assert caught.value.field == "params.loras"
+
+
+@pytest.mark.parametrize(
+    "params, field",
+    [
+        ({"kind": "style", "name": "a", "path": "/"}, "kind"),
+        ({"name": "a", "path": "/"}, "kind"),
+        ({"kind": "lora", "name": "a b", "path": "/"}, "name"),
+        ({"kind": "lora", "name": "a"}, "path"),
+        ({"kind": "lora", "name": "a", "path": "/nowhere/at/all"}, "path"),
+        ({"kind": "lora", "name": "a", "path": str(PIPELINES / "sd1" / "model_index.json")}, "path"),
+        ({"kind": "lora", "name": "a", "path": str(ADAPTERS / "cat-toy.safetensors")}, "path"),
+        ({"kind": "embedding", "name": "a", "path": str(ADAPTERS / "ink.safetensors")}, "path"),
+    ],
+)
+def test_files_that_cannot_be_loaded(
+    pipelines: Daemon, params: dict[str, Any], field: str
+) -> None:
+    with Raw(pipelines.control) as control:
+        reply = control.ask("load", params)
+        assert reply.status == "error" and reply.error["code"] == "bad_request"
+        assert reply.error["field"] == f"params.{field}", reply.error
+
+
+def test_schedules_are_segments_of_steps(g: Client) -> None:
+    found = g.condition(
+        "a [cat:dog:0.25] [red|blue]", "sdxl", "[bad:worse:2]", syntax="a1111", steps=4, model="sdxl"
+    )
+    assert [segment.until_step for segment in found.segments] == [1, 2, 3, 4]
+    texts = ["a cat red", "a dog blue", "a dog red", "a dog blue"]
+    negatives = ["bad", "bad", "worse", "worse"]
+    for segment, text, negative in zip(found.segments, texts, negatives):
+        alone = g.condition(text, "sdxl", negative, syntax="a1111", model="sdxl")
+        for name in ["hidden_states", "pooled", "negative_hidden_states", "negative_pooled"]:
+            assert_close(getattr(segment, name), getattr(alone, name), name)
+    with pytest.raises(guidanced.BadRequest, match="steps"):
+        g.condition("a [cat:dog:0.25]", "sdxl", syntax="a1111", model="sdxl")
+
+
+def test_parts_are_rows_with_weights(g: Client) -> None:
+    found = g.condition(
+        ["a cat :1.25 AND a dog :0.5", "a bird"], "sd1", "bad", syntax="a1111", model="sd1"
+    )
+    assert found.report["rows"] == [
+        {"prompt": 0, "weight": 1.25},
+        {"prompt": 0, "weight": 0.5},
+        {"prompt": 1, "weight": 1},
+    ]
+    plain = g.condition(["a cat", "a dog", "a bird"], "sd1", "bad", model="sd1")
+    assert_close(found.hidden_states, plain.hidden_states)
+    assert found.negative_hidden_states.shape[0] == 2
+
+
+def test_compel_weakens_by_hiding(g: Client) -> None:
+    plain = g.condition("a cat in the rain", "sd1", model="sd1")
+    same = g.condition("a cat in the rain", "sd1", syntax="compel", model="sd1")
+    weak = g.condition("a cat (in the rain)0.5", "sd1", syntax="compel", model="sd1")
+    assert_close(same.hidden_states, plain.hidden_states)
+    assert_close(weak.hidden_states[0, 0], plain.hidden_states[0, 0])
+    assert not np.allclose(weak.hidden_states[0, 5], plain.hidden_states[0, 5])
+    joined = g.condition('("a cat", "a dog").and()', "sd1", syntax="compel", model="sd1")
+    assert joined.hidden_states.shape[1] == 154 == joined.negative_hidden_states.shape[1]
+
+
+@pytest.mark.parametrize(
+    "syntax, prompt",
+    [
+        ("a1111", "(a:1.2.3)"),
+        ("compel", 'a "cat".swap("dog")'),
+        ("compel", "a cat useLora(nobody)"),
+    ],
+)
+def test_syntax_errors_point_at_a_character(g: Client, syntax: str, prompt: str) -> None:
+    with pytest.raises(guidanced.BadRequest, match="at character") as caught:
+        g.condition(["fine", prompt], "sd1", syntax=syntax, model="sd1")
+    assert caught.value.field == "params.prompts[1]"
+
+
+def test_accounting_can_be_left_out(g: Client) -> None:
+    brief = g.request(
+        "condition", {"prompts": ["a cat"], "recipe": "sd1", "accounting": False}, model="sd1"
+    ).result
+    assert "prompts" not in brief and "negative_prompts" not in brief and brief["tokens"] == 77

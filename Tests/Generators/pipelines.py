@@ -3,6 +3,8 @@ own `encode_prompt` makes of prompts with them.
 
     python Tests/Generators/pipelines.py [OUTPUT_FOLDER]
 
+Beside it, in `adapters/`, LoRAs and textual inversions that some cases use.
+
 Each folder holds what `save_pretrained` writes of the text side (and an image encoder): `model_index.json`,
 `text_encoder/`, `text_encoder_2/`, `tokenizer/`, `tokenizer_2/`, `image_encoder/`, `feature_extractor/`, with random
 weights stored in half precision. `expected.json` lists the cases:
@@ -28,7 +30,7 @@ from diffusers import (
     StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline, UNet2DConditionModel, __version__,
 )
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     CLIPImageProcessorPil, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer,
     CLIPVisionConfig, CLIPVisionModelWithProjection,
@@ -316,6 +318,95 @@ def cases_flux(pipe):
     return cases
 
 
+def make_adapters(folder):
+    """A LoRA for one encoder and for SDXL's two as kohya's trainers write them, and textual inversions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(21)
+
+    def matrix(*shape):
+        return torch.randn(shape, generator=generator) * 0.2
+
+    def lora(prefix, width, layers, rank, alpha):
+        tensors = {}
+        for layer in range(layers):
+            for name, outputs, inputs in [
+                    ("self_attn_q_proj", width, width), ("self_attn_v_proj", width, width),
+                    ("mlp_fc1", 2 * width, width), ("mlp_fc2", width, 2 * width)]:
+                key = f"{prefix}_text_model_encoder_layers_{layer}_{name}"
+                tensors[key + ".lora_down.weight"] = matrix(rank, inputs)
+                tensors[key + ".lora_up.weight"] = matrix(outputs, rank)
+                tensors[key + ".alpha"] = torch.tensor(float(alpha))
+        return tensors
+
+    save_file(lora("lora_te", 32, 4, 3, 2), folder / "ink.safetensors")
+    save_file(lora("lora_te", 32, 4, 2, 2), folder / "wash.safetensors")
+    save_file(lora("lora_te1", 32, 3, 2, 1) | lora("lora_te2", 40, 4, 4, 4), folder / "ink-xl.safetensors")
+    save_file({"<cat-toy>": matrix(2, 32)}, folder / "cat-toy.safetensors")
+    save_file({"clip_l": matrix(3, 32), "clip_g": matrix(3, 40)}, folder / "cat-toy-xl.safetensors")
+
+
+def merged(pipe, loras):
+    """Adds kohya's LoRAs to the pipeline's text encoders; gives back what undoes it."""
+    saved = []
+    for file, strength in loras:
+        tensors = load_file(file)
+        for key in [name[:-len(".alpha")] for name in tensors if name.endswith(".alpha")]:
+            prefix, rest = key.split("_text_model_encoder_layers_")
+            encoder = pipe.text_encoder_2 if prefix == "lora_te2" else pipe.text_encoder
+            layer, name = rest.split("_", 1)
+            module = encoder.text_model.encoder.layers[int(layer)]
+            for part in name.replace("self_attn_", "self_attn.").replace("mlp_", "mlp.").split("."):
+                module = getattr(module, part)
+            down, up = tensors[key + ".lora_down.weight"], tensors[key + ".lora_up.weight"]
+            saved.append((module.weight, module.weight.detach().clone()))
+            module.weight.add_(strength * tensors[key + ".alpha"] / len(down) * up @ down)
+    return saved
+
+
+def restore(saved):
+    for weight, before in reversed(saved):
+        weight.copy_(before)
+
+
+@torch.no_grad()
+def adapter_cases_sd1(pipe, cases, folder):
+    for loras in [[("ink", 0.7)], [("ink", 1.0), ("wash", -0.5)]]:
+        saved = merged(pipe, [(folder / f"{name}.safetensors", strength) for name, strength in loras])
+        hidden, negative = pipe.encode_prompt(PROMPTS, "cpu", 1, True, negative_prompt=NEGATIVES)
+        restore(saved)
+        cases.add({"prompts": PROMPTS, "negative_prompts": NEGATIVES, "recipe": "sd1",
+                   "loras": [{"name": name, "strength": strength} for name, strength in loras]},
+                  {"hidden_states": hidden, "negative_hidden_states": negative})
+    # diffusers replaces the word by as many tokens as there are vectors.
+    pipe.load_textual_inversion(load_file(folder / "cat-toy.safetensors"), token="<cat-toy>")
+    prompts = ["a photo of <cat-toy> on a table", "<cat-toy>", "nothing of the kind"]
+    hidden, negative = pipe.encode_prompt(prompts, "cpu", 1, True, negative_prompt=["<cat-toy>"] * 3)
+    cases.add({"prompts": prompts, "negative_prompts": ["<cat-toy>"], "recipe": "sd1"},
+              {"hidden_states": hidden, "negative_hidden_states": negative})
+
+
+@torch.no_grad()
+def adapter_cases_sdxl(pipe, cases, folder):
+    saved = merged(pipe, [(folder / "ink-xl.safetensors", 0.8)])
+    hidden, negative, pooled, negative_pooled = pipe.encode_prompt(
+        PROMPTS, negative_prompt=NEGATIVES, device="cpu")
+    restore(saved)
+    cases.add({"prompts": PROMPTS, "negative_prompts": NEGATIVES, "recipe": "sdxl",
+               "loras": [{"name": "ink-xl", "strength": 0.8}]},
+              {"hidden_states": hidden, "negative_hidden_states": negative, "pooled": pooled,
+               "negative_pooled": negative_pooled})
+    vectors = load_file(folder / "cat-toy-xl.safetensors")
+    for key, tokens, encoder in [("clip_l", pipe.tokenizer, pipe.text_encoder),
+                                 ("clip_g", pipe.tokenizer_2, pipe.text_encoder_2)]:
+        pipe.load_textual_inversion(vectors[key], token="<cat-toy-xl>", tokenizer=tokens, text_encoder=encoder)
+    prompts = ["a <cat-toy-xl> in the rain", "nothing of the kind"]
+    hidden, negative, pooled, negative_pooled = pipe.encode_prompt(
+        prompts, negative_prompt=["<cat-toy-xl>"] * 2, device="cpu")
+    cases.add({"prompts": prompts, "negative_prompts": ["<cat-toy-xl>"], "recipe": "sdxl"},
+              {"hidden_states": hidden, "negative_hidden_states": negative, "pooled": pooled,
+               "negative_pooled": negative_pooled})
+
+
 def pictures():
     """Three pictures that are drawn anew wherever they are needed: [height, width, 3], bytes."""
     result = []
@@ -366,6 +457,7 @@ def save_text_side(pipe, folder):
 
 def main(root):
     work = root / ".work"
+    make_adapters(root.parent / "adapters")
     for name, make in MAKERS.items():
         folder = root / name
         shutil.rmtree(folder, ignore_errors=True)
@@ -375,6 +467,9 @@ def main(root):
         cases = CASES[name](pipe)
         if name == "sd1":
             image_cases(pipe, cases)
+            adapter_cases_sd1(pipe, cases, root.parent / "adapters")
+        if name == "sdxl":
+            adapter_cases_sdxl(pipe, cases, root.parent / "adapters")
         cases.write(folder)
     shutil.rmtree(work)
     total = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())

@@ -22,6 +22,9 @@ struct OperationContext: Sendable {
     /// The textual inversions and LoRAs that were loaded when the request was planned.
     let adapters: Adapters.Snapshot
     let variants: EncoderVariants
+    let adapterStore: Adapters
+    /// Whether the request came in on a control endpoint.
+    let isControl: Bool
     var params: ParameterReader
 
     /// The datatype that float outputs are to be sent in (`params.datatype`).
@@ -55,7 +58,7 @@ enum OperationTable {
         TokenizeOperation.self, EmbedTextOperation.self, EmbedImageOperation.self,
         ScoreOperation.self, RankOperation.self, ClassifyOperation.self,
         GradientOperation.self, ConditionOperation.self, ConditionImageOperation.self,
-        PrepareOperation.self,
+        PrepareOperation.self, LoadOperation.self, UnloadOperation.self,
     ]
 
     static let byName: [String: any Operation.Type] = Dictionary(

@@ -99,6 +99,8 @@ package final class Engine: Sendable {
                 var context = OperationContext(
                     model: model, inputs: request.inputs, handles: handles, limits: limits,
                     conditioningCache: cache, adapters: adapters.snapshot, variants: variants,
+                    adapterStore: adapters,
+                    isControl: request.isControl,
                     params: ParameterReader(request.params))
                 return try operation.plan(&context)
             },

@@ -29,13 +29,25 @@ struct PipelineFixture {
 
     static let names = ["sd1", "sd2", "sdxl", "sdxl-refiner", "sd3-clip", "flux-clip"]
 
+    /// LoRAs and textual inversions by the names that the cases use.
+    static let adapters: [Adapters.Source] =
+        ["ink", "wash", "ink-xl"].map { adapter(.lora, $0, $0) }
+        + ["cat-toy", "cat-toy-xl"].map { adapter(.embedding, "<\($0)>", $0) }
+
+    static func adapter(
+        _ kind: Adapters.Kind, _ name: String, _ file: String
+    ) -> Adapters.Source {
+        Adapters.Source(
+            kind: kind, name: name, path: folder + "/../adapters/\(file).safetensors")
+    }
+
     /// One registry and engine for all tests.
     static let engine = Result {
         Engine(
             registry: try ModelRegistry(
                 sources: names.map {
                     ModelRegistry.Source(name: $0, path: folder + "/" + $0)
-                }), threadCount: 2)
+                }), threadCount: 2, adapters: try Adapters(adapters))
     }
 
     static func read(_ path: String) throws -> [UInt8] {

@@ -72,6 +72,18 @@ package struct ConditionCommand: SessionCommand {
     package var lora: [String] = []
 
     @Option(
+        help: ArgumentHelp(
+            "Without --connect: a LoRA's file under a name, for --lora; may be repeated.",
+            valueName: "name=file"), completion: .file())
+    package var loadLora: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Without --connect: a textual inversion's file under the name that prompts use; may be "
+                + "repeated.", valueName: "name=file"), completion: .file())
+    package var loadEmbedding: [String] = []
+
+    @Option(
         name: .shortAndLong,
         help: ArgumentHelp("A .npz or .safetensors file for the vectors.", valueName: "file"),
         completion: .file(extensions: ["npz", "safetensors"]))
@@ -91,6 +103,18 @@ package struct ConditionCommand: SessionCommand {
                     + "\(SettingRules.quoted(out)).")
         }
         for text in lora { _ = try ConditionCommand.lora(text) }
+        if connection.connect != nil, !loadLora.isEmpty || !loadEmbedding.isEmpty {
+            throw ValidationError(
+                "--load-lora and --load-embedding are of no use with --connect: the daemon has its "
+                    + "own.")
+        }
+        _ = try adapters()
+    }
+
+    /// The files to load first.
+    private func adapters() throws -> [Adapters.Source] {
+        try loadLora.map { try AdapterArgument.parse($0, .lora) }
+            + loadEmbedding.map { try AdapterArgument.parse($0, .embedding) }
     }
 
     package func prepare() throws { if let out { try OutputFile(out).checkWritable() } }
@@ -98,6 +122,14 @@ package struct ConditionCommand: SessionCommand {
     package func open(_ console: Console) throws -> any Session { try connection.open(console) }
 
     package func execute(_ session: any Session, _ console: Console) throws -> CommandStatus {
+        for source in try adapters() {
+            _ = try session.call(
+                op: "load", model: nil,
+                params: [
+                    "kind": .string(source.kind.rawValue), "name": .string(source.name),
+                    "path": .string(source.path),
+                ], inputs: [])
+        }
         let params = try self.params()
         let reply = try Progress.track("condition", console: console) { _ in
             try session.call(
@@ -186,16 +218,10 @@ package struct ConditionCommand: SessionCommand {
                 let text = texts.isEmpty ? "" : texts[min(index, texts.count - 1)]
                 let shown = text.count > 40 ? text.prefix(39) + "…" : text[...]
                 for (number, encoder) in encoders.enumerated() {
-                    for (place, row) in (encoder["rows"]?.arrayValue ?? []).enumerated() {
-                        let weights = row["weights"]?.arrayValue ?? []
-                        table.append([
-                            (key == "prompts" ? "" : "− ") + shown,
-                            roles.indices.contains(number) ? roles[number] : "",
-                            "\(place + 1)", "\(row["content"]?.intValue ?? 0)",
-                            "\(row["end_index"]?.intValue ?? 0)",
-                            "\(weights.count { $0.doubleValue != 1 })",
-                            "\(encoder["dropped"]?["tokens"]?.intValue ?? 0)",
-                        ])
+                    let role = roles.indices.contains(number) ? roles[number] : ""
+                    for text in encoder["texts"]?.arrayValue ?? [] {
+                        append(
+                            text, [(key == "prompts" ? "" : "− ") + shown, role], to: &table)
                     }
                 }
             }
@@ -205,5 +231,19 @@ package struct ConditionCommand: SessionCommand {
             return "\(output.header.name): \(shape)\n"
         }
         return table.text() + "\n" + shapes.joined()
+    }
+
+    /// One line a row of one text.
+    private static func append(_ text: JSONValue, _ head: [String], to table: inout Table) {
+        for (place, row) in (text["rows"]?.arrayValue ?? []).enumerated() {
+            let weights = row["weights"]?.arrayValue ?? []
+            table.append(
+                head + [
+                    "\(place + 1)", "\(row["content"]?.intValue ?? 0)",
+                    "\(row["end_index"]?.intValue ?? 0)",
+                    "\(weights.count { $0.doubleValue != 1 })",
+                    "\(text["dropped"]?["tokens"]?.intValue ?? 0)",
+                ])
+        }
     }
 }
