@@ -191,6 +191,8 @@ def terms(conjunction) -> list:
         blend = prompt if isinstance(prompt, Blend) else None
         texts = blend.prompts if blend else [prompt]
         factors = blend.weights if blend else [1.0]
+        if blend and blend.normalize_weights and not torch.tensor(factors).sum():
+            raise ValueError("the weights add up to zero")
         fragments = []
         for text in texts:
             if any(isinstance(f, CrossAttentionControlSubstitute) for f in text.children):
@@ -226,6 +228,9 @@ def case(prompt: str, chunk: bool, pad: int, compels: dict, with_states: bool) -
             result["states"] = base64.b64encode(struct.pack(f"<{len(data)}f", *data)).decode()
     except Timeout:
         return None
+    except TypeError:
+        # A fragment without text of a weight below 1, on which compel fails; ours hides nothing for it.
+        pass
     except IndexError:
         # A prompt of LoRAs alone has no text at all, on which compel fails; ours is the empty prompt.
         result.pop("terms", None)

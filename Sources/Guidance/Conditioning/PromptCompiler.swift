@@ -25,6 +25,8 @@ public enum LongPromptPolicy: String, Sendable, CaseIterable {
 public struct PromptCompiler: Sendable {
     public let syntax: PromptSyntax
     public let longPrompts: LongPromptPolicy
+    /// The number of vectors of each textual inversion, by name.
+    public var embeddings: [String: Int] { reader.embeddings }
 
     private let tokenizer: BytePairTokenizer
     private let layout: RowLayout

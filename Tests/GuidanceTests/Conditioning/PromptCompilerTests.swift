@@ -176,72 +176,69 @@ private let tokenizer = PromptFixtures.tokenizer
             let compiler = try PromptCompiler(
                 syntax: syntax, tokenizer: tokenizer, padToken: 0, longPrompts: policy,
                 embeddings: number % 3 == 0 ? [:] : embeddings)
-            let compiled: CompiledPrompt
+            let program: PromptProgram
             do {
-                compiled = try compiler.compile(prompt, steps: 4, isNegative: number % 4 < 2)
+                program = try PromptProgram(
+                    prompt, syntax: syntax, steps: 4, isNegative: number % 4 < 2)
             } catch {
                 // Two numbers in a row, such as (a:0.50.5), are no weight; compel refuses more.
                 refused += 1
                 continue
             }
-            try check(compiled, prompt, policy, hasNames: number % 3 != 0)
+            let compiled = try compiler.compile(program)
+            #expect(compiled.segments == program.segments)
+            #expect(compiled.conditionings.count == program.compositions.count)
+            for (number, conditioning) in compiled.conditionings.enumerated() {
+                checkRows(compiled, conditioning, prompt)
+                if policy == .chunk { #expect(conditioning.droppedTokens == 0, "\(prompt)") }
+                guard !prompt.contains("embedding:"), compiler.embeddings.isEmpty else { continue }
+                var expected: [Int32] = []
+                for text in program.compositions[number].terms.flatMap(\.blend) {
+                    for case .text(let text, _) in text.pieces {
+                        expected += tokenizer.encode(text)
+                    }
+                }
+                var content: [Int32] = []
+                for chunk in conditioning.chunks {
+                    let tokens = try #require(compiled.rows[chunk.row].tokens)
+                    content += tokens[1..<chunk.contentCount + 1]
+                }
+                let dropped = conditioning.droppedTokens
+                #expect(content.count + dropped == expected.count, "\(prompt)")
+                if policy == .chunk { #expect(content == expected, "\(prompt)") }
+            }
+            if number % 50 == 0 {
+                let states = PromptFixtures.states(compiled)
+                #expect(states.count == compiled.conditionings[0].rowCount * 77 * 2)
+                #expect(!states.contains { !$0.isFinite }, "\(prompt)")
+            }
         }
         #expect(refused < (syntax == .compel ? limit / 4 : limit / 50))
     }
 
-    /// Whether all content is where it belongs, and what is missing is reported.
-    private func check(
-        _ compiled: CompiledPrompt, _ prompt: String, _ policy: LongPromptPolicy, hasNames: Bool
-    ) throws {
-        let program = try PromptProgram(
-            prompt, syntax: compiled.conditionings[0].syntax, steps: 4,
-            isNegative: compiled.segments.allSatisfy { $0.parts.count == 1 })
-        #expect(program.segments.count == compiled.segments.count || !hasNames, "\(prompt)")
-        for conditioning in compiled.conditionings {
-            for chunk in conditioning.chunks {
-                let row = compiled.rows[chunk.row]
-                #expect(row.entries.count == 77 && chunk.weights.count == 77)
-                #expect(row.entries[0] == .token(49406))
-                #expect(row.entries[row.endIndex] == .token(49407))
-                #expect(row.entries[(chunk.contentCount + 2)...].allSatisfy { $0 == .token(0) })
-                // All vectors of a name are in one row.
-                for index in 1..<77 {
-                    guard case .embedding(let name, let vector) = row.entries[index] else {
-                        continue
-                    }
-                    let next = row.entries[index + 1]
-                    let last = name == "ti" ? 3 : 11
-                    let isAlone =
-                        vector > 0
-                        && row.entries[index - 1] != .embedding(name: name, vector: vector - 1)
-                    #expect(
-                        vector == last || isAlone
-                            || next == .embedding(name: name, vector: vector + 1), "\(prompt)")
-                }
-            }
+    /// Whether the rows of a text are in order, and what is missing is reported.
+    private func checkRows(
+        _ compiled: CompiledPrompt, _ conditioning: PromptConditioning, _ prompt: String
+    ) {
+        for chunk in conditioning.chunks {
+            let entries = compiled.rows[chunk.row].entries
+            #expect(entries.count == 77 && chunk.weights.count == 77, "\(prompt)")
+            #expect(entries[0] == .token(49406), "\(prompt)")
+            #expect(entries[compiled.rows[chunk.row].endIndex] == .token(49407), "\(prompt)")
             #expect(
-                (conditioning.droppedTokens > 0) == !conditioning.droppedText.isEmpty,
-                "\(prompt)")
-            if policy == .chunk { #expect(conditioning.droppedTokens == 0) }
-        }
-        guard !hasNames, compiled.conditionings.count == 1,
-            program.compositions.count == 1
-        else { return }
-        var expected: [Int32] = []
-        for term in program.compositions[0].terms {
-            for text in term.blend {
-                for case .text(let text, _) in text.pieces where !text.contains("embedding:") {
-                    expected += tokenizer.encode(text)
+                entries[(chunk.contentCount + 2)...].allSatisfy { $0 == .token(0) }, "\(prompt)")
+            // All vectors of a name are in one row, unless one was asked for alone.
+            for index in 1..<77 {
+                guard case .embedding(let name, let vector) = entries[index], vector == 0 else {
+                    continue
                 }
+                let count = name == "ti" ? 4 : 12
+                let expected = (0..<count).map { TokenEntry.embedding(name: name, vector: $0) }
+                #expect(entries[index...].starts(with: expected), "\(prompt)")
             }
         }
-        let conditioning = compiled.conditionings[0]
-        let content = conditioning.chunks.flatMap { chunk in
-            (compiled.rows[chunk.row].tokens ?? [])[1..<chunk.contentCount + 1]
-        }
-        guard !prompt.contains("embedding:") else { return }
-        #expect(content.count + conditioning.droppedTokens == expected.count, "\(prompt)")
-        if policy == .chunk { #expect(content == expected, "\(prompt)") }
+        #expect(
+            (conditioning.droppedTokens > 0) == !conditioning.droppedText.isEmpty, "\(prompt)")
     }
 
     @Test(arguments: PromptSyntax.allCases)
