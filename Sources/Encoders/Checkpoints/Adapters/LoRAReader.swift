@@ -160,7 +160,8 @@ struct LoRAReader {
             let missing = names[.down] == nil ? Part.down : .up
             let known = names.values.min() ?? key.target.name
             throw .tensor(
-                path: source.path, name: known, expected: "the \(missing.rawValue) matrix beside it",
+                path: source.path, name: known,
+                expected: "the \(missing.rawValue) matrix beside it",
                 actual: "no such tensor")
         }
         let down = source.shape(of: downName) ?? []

@@ -34,7 +34,8 @@ public struct TextualInversion: Sendable, Equatable {
         guard let found = vectors.first(where: { $0.role == role || $0.role == nil }) else {
             throw .unsupported(
                 what: "the textual inversion \(path)", expected: "vectors for \(role.rawValue)",
-                actual: "vectors for " + vectors.compactMap(\.role?.rawValue).joined(separator: ", "))
+                actual: "vectors for "
+                    + vectors.compactMap(\.role?.rawValue).joined(separator: ", "))
         }
         guard found.width == width else {
             throw .unsupported(
