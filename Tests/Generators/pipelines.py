@@ -24,6 +24,7 @@ import torchvision_operators  # noqa: F401  (before diffusers)
 
 import numpy
 import torch
+from compel import Compel
 from diffusers import (
     AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, FluxPipeline,
     FluxTransformer2DModel, SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline,
@@ -252,6 +253,20 @@ def cases_sd1(pipe):
     return cases
 
 
+COMPEL = ["a cat++ in the (rain)0.5", "a (very old)0.3 sailor-- on a (red boat)1.4", "plain text",
+          "(\"a cat\", \"a dog in the rain\").blend(0.7, 0.4)"]
+
+
+@torch.no_grad()
+def compel_cases(pipe, cases):
+    compel = Compel(tokenizer=pipe.tokenizer, text_encoder=pipe.text_encoder, truncate_long_prompts=True)
+    hidden = torch.cat([compel.build_conditioning_tensor(prompt) for prompt in COMPEL])
+    cases.add({"prompts": COMPEL, "recipe": "sd1", "syntax": "compel"}, {"hidden_states": hidden})
+    joined = compel.build_conditioning_tensor("(\"a cat\", \"a red circle\").and()")
+    cases.add({"prompts": ["(\"a cat\", \"a red circle\").and()"], "recipe": "sd1", "syntax": "compel"},
+              {"hidden_states": joined})
+
+
 @torch.no_grad()
 def cases_xl(pipe, recipe):
     cases = Cases()
@@ -467,6 +482,7 @@ def main(root):
         cases = CASES[name](pipe)
         if name == "sd1":
             image_cases(pipe, cases)
+            compel_cases(pipe, cases)
             adapter_cases_sd1(pipe, cases, root.parent / "adapters")
         if name == "sdxl":
             adapter_cases_sdxl(pipe, cases, root.parent / "adapters")
