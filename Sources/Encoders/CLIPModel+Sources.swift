@@ -37,7 +37,9 @@ struct TokenizerSource {
         }
         // 49408 is how many tokens CLIP's vocabulary has (OpenAI's `simple_tokenizer.py`).
         let standard = BytePairTokenizer.clip(cleaning: cleaning, padToken: tower.padToken)
-        guard text.vocabularySize == standard.vocabularySize else { return nil }
+        guard tower.isBuiltInVocabulary, text.vocabularySize == standard.vocabularySize else {
+            return nil
+        }
         try check(standard, against: text, path: tower.path)
         let pad = tower.padToken.map { " pad \($0)" } ?? ""
         return TokenizerSource(

@@ -44,29 +44,7 @@ public final class CLIPModel: Sendable {
     /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong;
     ///   `.unsupported` with the roles to choose from when there are several and none is named.
     public static func load(path: String) throws(EncoderError) -> CLIPModel {
-        var file = path
-        var role: EncoderRole?
-        if let mark = path.lastIndex(of: "#"),
-            let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
-        {
-            role = named
-            file = String(path[..<mark])
-        }
-        let contents = try CheckpointContents.open(file)
-        let roles = contents.towers.map(\.role.rawValue).joined(separator: ", ")
-        let chosen = role.map { contents.tower($0) } ?? contents.towers.first
-        guard let tower = chosen else {
-            throw .unsupported(
-                what: "the encoder of \(file)", expected: "one of \(roles)",
-                actual: role?.rawValue ?? "none")
-        }
-        guard role != nil || contents.towers.count == 1 else {
-            throw .unsupported(
-                what: "the encoder of \(file)",
-                expected: "one of \(roles), named as \(file)#\(tower.role.rawValue)",
-                actual: "\(contents.towers.count) encoders and none named")
-        }
-        return try load(tower, path: path)
+        try load(try CheckpointContents.tower(at: path), path: path)
     }
 
     private static func load(

@@ -2,11 +2,15 @@
 enum FloatWidening {
     /// Reads `count` elements of a stored type from bytes of any alignment.
     ///
-    /// - Precondition: `type.holdsWeights`, and `bytes` holds `count` elements.
+    /// - Precondition: `type.holdsWeights`, and `bytes` holds `count` elements; whole blocks of a
+    ///   quantised type.
     static func floats(
         _ bytes: UnsafeRawBufferPointer, type: StoredType, count: Int
     ) -> [Float] {
-        precondition(type.holdsWeights && bytes.count == count * type.size)
+        precondition(
+            type.holdsWeights && count.isMultiple(of: type.blockLength)
+                && bytes.count == count / type.blockLength * type.size)
+        if type.isQuantized { return BlockWidening.floats(bytes, type: type, count: count) }
         return [Float](unsafeUninitializedCapacity: count) { output, initialized in
             initialized = count
             guard let source = bytes.baseAddress, let target = output.baseAddress, count > 0 else {

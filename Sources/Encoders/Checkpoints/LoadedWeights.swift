@@ -47,23 +47,42 @@ package struct LoadedWeights: Sendable {
         scaleTensors = Array(tensors[visionEnd...])
     }
 
-    /// The stored scale; a lone tower has none and takes what its configuration starts from.
+    /// exp of the stored scale, which is taken from the reader.
     private static func logitScale(
         _ reader: inout WeightReader, _ configuration: CLIPConfiguration
     ) throws(EncoderError) -> Float {
-        let name = "logit_scale"
         if let bias = reader.source.shape(of: "logit_bias") {
             throw .unsupported(
                 what: "\(reader.source.path), tensor \"logit_bias\"", expected: "none",
                 actual: "one of shape \(bias)")
         }
+        let stored = try CheckpointTower.logitScale(&reader, configuration)
+        return exp(stored)
+    }
+}
+
+extension CheckpointTower {
+    /// ln of what a cosine is multiplied by to become a logit, as it is stored.
+    ///
+    /// - Throws: `EncoderError.tensor` when it is missing or would overflow.
+    func storedLogitScale() throws(EncoderError) -> Float {
+        var reader = WeightReader(tensors)
+        return try Self.logitScale(&reader, configuration)
+    }
+
+    /// The stored scale; a lone tower, and GGUF, have none and take what their configuration says.
+    static func logitScale(
+        _ reader: inout WeightReader, _ configuration: CLIPConfiguration
+    ) throws(EncoderError) -> Float {
+        let name = "logit_scale"
         guard let shape = reader.source.shape(of: name) else {
-            guard configuration.text == nil || configuration.vision == nil else {
+            let isExpected = configuration.text != nil && configuration.vision != nil
+            guard !isExpected || reader.source.container == .gguf else {
                 throw .tensor(
                     path: reader.source.path, name: name, expected: "shape []",
                     actual: "no such tensor")
             }
-            return exp(Float(configuration.initialLogitScale))
+            return Float(configuration.initialLogitScale)
         }
         // open_clip may store it as a vector of one.
         let stored = try reader.take(name, shape == [1] ? [1] : [])[0]
@@ -74,6 +93,6 @@ package struct LoadedWeights: Sendable {
                     + "\(CLIPConfiguration.logitScaleRange.upperBound)",
                 actual: "\(stored)")
         }
-        return exp(stored)
+        return stored
     }
 }

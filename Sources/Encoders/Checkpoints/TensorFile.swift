@@ -4,6 +4,9 @@ enum TensorFile {
     ///   format are read as safetensors, which has no mark of its own.
     static func open(_ bytes: MappedBytes, path: String) throws(EncoderError) -> any TensorSource {
         try bytes.checkLength()
+        if bytes.withUnsafeBytes({ GGUFFile.isLikely($0) }) {
+            return try GGUFFile(bytes: bytes, path: path)
+        }
         let isTorch = bytes.withUnsafeBytes { TorchArchive.isLikely($0) }
         return isTorch
             ? try TorchFile(bytes: bytes, path: path)

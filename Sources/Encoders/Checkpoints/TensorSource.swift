@@ -1,4 +1,5 @@
-/// How the numbers of a tensor are stored in a file; raw values are safetensors' names.
+/// How the numbers of a tensor are stored in a file; raw values are safetensors' names, and GGUF's for
+/// the types that store blocks of 32 numbers with a common scale.
 public enum StoredType: String, Sendable, Equatable, CaseIterable {
     case f64 = "F64"
     case f32 = "F32"
@@ -15,21 +16,42 @@ public enum StoredType: String, Sendable, Equatable, CaseIterable {
     case bool = "BOOL"
     case f8e4m3 = "F8_E4M3"
     case f8e5m2 = "F8_E5M2"
+    case q4v0 = "Q4_0"
+    case q4v1 = "Q4_1"
+    case q5v0 = "Q5_0"
+    case q5v1 = "Q5_1"
+    case q8v0 = "Q8_0"
 
-    /// Bytes an element.
+    /// Numbers that are stored together: 1, or 32 in a block.
+    public var blockLength: Int { isQuantized ? 32 : 1 }
+    /// Whether numbers share a scale; only GGUF has such types.
+    public var isQuantized: Bool {
+        switch self {
+        case .q4v0, .q4v1, .q5v0, .q5v1, .q8v0: true
+        default: false
+        }
+    }
+
+    /// Bytes an element, or a block of elements of a quantised type.
     public var size: Int {
         switch self {
         case .f64, .i64, .u64: 8
         case .f32, .i32, .u32: 4
         case .f16, .bf16, .i16, .u16: 2
         case .i8, .u8, .bool, .f8e4m3, .f8e5m2: 1
+        // A scale in F16, for some a least value, the fifth bits, and the numbers.
+        case .q4v0: 18
+        case .q4v1: 20
+        case .q5v0: 22
+        case .q5v1: 24
+        case .q8v0: 34
         }
     }
 
     /// Whether a tower can be built from it. Widening to fp32 is exact; doubles, which only pickles of
     /// old experiments hold, are rounded to the nearest.
     public var holdsWeights: Bool {
-        self == .f32 || self == .f16 || self == .bf16 || self == .f64
+        self == .f32 || self == .f16 || self == .bf16 || self == .f64 || isQuantized
     }
 }
 
@@ -40,6 +62,7 @@ public enum TensorContainer: String, Sendable, Equatable {
     case torch
     /// A module that `torch.jit.save` wrote.
     case torchScript = "torchscript"
+    case gguf
 }
 
 /// All tensors of a checkpoint by name, whatever they are stored in.

@@ -131,6 +131,19 @@ extension BytePairTokenizer {
         return (vocabulary, start, start + 1)
     }()
 
+    /// How CLIP's own vocabulary spells its tokens, from token 0 on.
+    static var clipSpellings: [String] {
+        let bytes: [String] = Vocabulary.bytesInOrder.map { byte in
+            var spelling: [UInt8] = []
+            spelling.appendUTF8(Vocabulary.byteSymbols[Int(byte)])
+            return String(decoding: spelling, as: UTF8.self)
+        }
+        let merges = EmbeddedTable.lines(of: guidanced_clip_merges()).map { line in
+            String(decoding: line.filter { $0 != UInt8(ascii: " ") }, as: UTF8.self)
+        }
+        return bytes + bytes.map { $0 + "</w>" } + merges + ["<|startoftext|>", "<|endoftext|>"]
+    }
+
     private static func makeCLIP(
         _ cleaning: TextCleaning, padToken: Int32?
     ) -> BytePairTokenizer {

@@ -28,8 +28,8 @@ public struct CheckpointContents: Sendable {
         towers.first { $0.role == role }
     }
 
-    /// Opens a directory (transformers, open_clip, diffusers) or a single file (safetensors or
-    /// torch's pickles: whole pipelines, lone encoders, OpenAI's models).
+    /// Opens a directory (transformers, open_clip, diffusers) or a single file (safetensors,
+    /// torch's pickles or GGUF: whole pipelines, lone encoders, OpenAI's models).
     ///
     /// A file that is one of a directory's weights under its usual name, with the configuration beside
     /// it, is read with that configuration.
@@ -44,7 +44,40 @@ public struct CheckpointContents: Sendable {
                 format: tower.configuration.layout == .openCLIP ? .openCLIP : .transformers,
                 towers: [tower])
         }
-        return try SingleFile.contents(source)
+        return try tensors(source)
+    }
+
+    /// One encoder of what is at a path.
+    ///
+    /// - Parameter path: as for `open`; of several encoders one is named behind a `#`
+    ///   (`sd_xl_base.safetensors#clip_g`).
+    /// - Throws: as `open`; `EncoderError.unsupported` with the roles to choose from when there are
+    ///   several and none is named, or there is none of this name.
+    public static func tower(at path: String) throws(EncoderError) -> CheckpointTower {
+        var file = path
+        var role: EncoderRole?
+        if let mark = path.lastIndex(of: "#"),
+            let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
+        {
+            role = named
+            file = String(path[..<mark])
+        }
+        let contents = try open(file)
+        let roles = contents.towers.map(\.role.rawValue).joined(separator: ", ")
+        if let role {
+            if let tower = contents.tower(role) { return tower }
+            throw .unsupported(
+                what: "the encoder of \(file)", expected: "one of \(roles)",
+                actual: role.rawValue)
+        }
+        guard contents.towers.count == 1, let tower = contents.towers.first else {
+            let first = contents.towers.first?.role.rawValue ?? ""
+            throw .unsupported(
+                what: "the encoder of \(file)",
+                expected: "one of \(roles), named as \(file)#\(first)",
+                actual: "\(contents.towers.count) encoders and none named")
+        }
+        return tower
     }
 
     /// The encoders in a directory.
@@ -69,7 +102,7 @@ public struct CheckpointContents: Sendable {
     package static func file(
         _ bytes: MappedBytes, path: String
     ) throws(EncoderError) -> CheckpointContents {
-        try SingleFile.contents(TensorFile.open(bytes, path: path))
+        try tensors(TensorFile.open(bytes, path: path))
     }
 
     /// The encoders among the tensors of a source, for tests and tools.
@@ -78,10 +111,11 @@ public struct CheckpointContents: Sendable {
     package static func tensors(
         _ source: any TensorSource
     ) throws(EncoderError) -> CheckpointContents {
-        try SingleFile.contents(source)
+        if let file = source as? GGUFFile { return try GGUFContents.contents(file) }
+        return try SingleFile.contents(source)
     }
 
-    private static func isFile(_ path: String) -> Bool {
+    static func isFile(_ path: String) -> Bool {
         var status = stat()
         return !path.utf8.contains(0) && stat(path, &status) == 0
             && status.st_mode & S_IFMT == S_IFREG

@@ -13,6 +13,8 @@ public struct CheckpointTower: Sendable {
     public let preprocessingFiles: CheckpointFiles?
     /// What the built-in tokenizer pads with for this tower; `nil` for its own end token.
     public let padToken: Int32?
+    /// Whether a vocabulary of CLIP's size is taken for CLIP's; false where the file lists others.
+    var isBuiltInVocabulary = true
     /// The tensors, under the names of `configuration.layout`.
     let tensors: any TensorSource
 
@@ -55,6 +57,16 @@ public struct CheckpointTower: Sendable {
     /// - Throws: `EncoderError` when its file is damaged or makes images of another size.
     public func preprocessing() throws(EncoderError) -> ImagePreprocessing? {
         try PreprocessingSource.find(self)?.preprocessing
+    }
+
+    /// Where `tokenizer()` comes from, for people; `nil` when there is none.
+    public func tokenizerOrigin() throws(EncoderError) -> String? {
+        try TokenizerSource.find(self)?.origin
+    }
+
+    /// Where `preprocessing()` comes from, for people; `nil` when there is none.
+    public func preprocessingOrigin() throws(EncoderError) -> String? {
+        try PreprocessingSource.find(self)?.origin
     }
 
     /// How many numbers the towers' tensors are, by the type that they are stored in; the most

@@ -29,6 +29,8 @@ public enum CheckpointFormat: String, Sendable, Equatable, CaseIterable {
     case textEncoder = "text-encoder"
     /// An image tower alone.
     case imageEncoder = "image-encoder"
+    /// clip.cpp's GGUF files.
+    case gguf
 }
 
 /// What an encoder can be used for; raw values are the recipes of `condition` where there is one.

@@ -8,11 +8,13 @@ enum InferredSizes {
     /// `head_width` of ViT-H-14, ViT-g-14 and ViT-bigG-14 by the width of the image tower.
     private static let wideHeads = [1_280: 80, 1_408: 88, 1_664: 104]
 
-    /// - Parameter padToken: `nil` for the end token.
+    /// - Parameters:
+    ///   - padToken: `nil` for the end token.
+    ///   - stated: how many heads there are, where the file says it.
     /// - Throws: `EncoderError.tensor` or `.unsupported` naming the tensor whose shape is no tower's.
     static func text(
         _ source: any TensorSource, layout: CheckpointLayout, activation: Activation,
-        padToken: Int32?
+        padToken: Int32?, heads stated: Int? = nil
     ) throws(EncoderError) -> TextConfiguration {
         let names = TextTensorNames.find(layout, in: source)
         let tokens = try matrix(source, names.tokenEmbedding, "[vocabulary, width]")
@@ -34,16 +36,18 @@ enum InferredSizes {
         let end = Int32(vocabulary - 1)
         return TextConfiguration(
             vocabularySize: vocabulary, width: width, layers: layers.count,
-            heads: try heads(width, of: headWidth, source, names.tokenEmbedding),
+            heads: try heads(width, of: headWidth, stated, source, names.tokenEmbedding),
             mlpWidth: layers.mlpWidth, contextLength: context, activation: activation, eps: 1e-5,
             // CLIP's vocabularies end in the start and the end token.
             pooling: .firstEnd, startToken: end - 1, endToken: end, padToken: padToken ?? end,
             projection: projection)
     }
 
+    /// - Parameter stated: how many heads there are, where the file says it.
     /// - Throws: `EncoderError.tensor` or `.unsupported` naming the tensor whose shape is no tower's.
     static func vision(
-        _ source: any TensorSource, layout: CheckpointLayout, activation: Activation
+        _ source: any TensorSource, layout: CheckpointLayout, activation: Activation,
+        heads stated: Int? = nil
     ) throws(EncoderError) -> VisionConfiguration {
         let names = VisionTensorNames.find(layout, in: source)
         let shape = source.shape(of: names.patchEmbedding) ?? []
@@ -78,7 +82,7 @@ enum InferredSizes {
         return VisionConfiguration(
             width: width, layers: layers.count,
             heads: try heads(
-                width, of: wideHeads[width] ?? headWidth, source, names.patchEmbedding),
+                width, of: wideHeads[width] ?? headWidth, stated, source, names.patchEmbedding),
             mlpWidth: layers.mlpWidth, patchSize: patch, imageSize: grid * patch,
             activation: activation, eps: 1e-5, projection: projection)
     }
@@ -101,8 +105,17 @@ enum InferredSizes {
     }
 
     private static func heads(
-        _ width: Int, of headWidth: Int, _ source: any TensorSource, _ name: String
+        _ width: Int, of headWidth: Int, _ stated: Int?, _ source: any TensorSource,
+        _ name: String
     ) throws(EncoderError) -> Int {
+        if let stated {
+            guard width.isMultiple(of: stated) else {
+                throw .tensor(
+                    path: source.path, name: name, expected: "a width of \(stated) heads",
+                    actual: "\(width)")
+            }
+            return stated
+        }
         guard width.isMultiple(of: headWidth),
             ConfigurationLimits.heads.contains(width / headWidth)
         else {
