@@ -82,18 +82,14 @@ extension EncoderRecipe {
     public func encoded(
         _ all: TextTower.HiddenStates, endIndex: Int, state: Int, wantsHidden: Bool, head: TextHead
     ) -> EncodedRow {
-        var hidden: [Float] = []
-        if wantsHidden {
-            if !normalizesHidden {
-                hidden = all.states[state]
-            } else if state == all.states.count - 1 {
-                hidden = all.normalized
-            } else {
-                hidden = head.normalized(all.states[state])
-            }
-        }
+        // The norm is the head's at every layer: a tower stored without its last block must give the
+        // same bits as the whole one.
+        let hidden =
+            !wantsHidden
+            ? [] : normalizesHidden ? head.normalized(all.states[state]) : all.states[state]
         let width = head.width
-        let row = { Array(all.normalized[endIndex * width..<(endIndex + 1) * width]) }
+        let last = all.states[all.states.count - 1]
+        let row = { head.normalized(Array(last[endIndex * width..<(endIndex + 1) * width])) }
         let pooledVector: [Float]? =
             switch pooled {
             case nil: nil
