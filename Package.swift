@@ -63,11 +63,12 @@ let package = Package(
             name: "EncodersTests", dependencies: ["Encoders", "JSON", "CKernels"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
-            name: "GuidanceTests", dependencies: ["Guidance", "Encoders"], swiftSettings: strict),
+            name: "GuidanceTests", dependencies: ["Guidance", "Encoders", "JSON"],
+            exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests", dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON"],
-            swiftSettings: strict),
+            exclude: ["Fixtures"], swiftSettings: strict),
     ]
 )

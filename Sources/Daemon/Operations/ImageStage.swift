@@ -83,7 +83,9 @@ struct ImageSide: Sendable {
 
     /// - Throws: `bad_request` when the model has no image tower.
     init(_ model: LoadedModel) throws(WireFault) {
-        guard let tower = model.model.vision, let preprocessing = model.model.preprocessing else {
+        guard let image = model.imageTower?.model, let tower = image.vision,
+            let preprocessing = image.preprocessing
+        else {
             throw WireFault(
                 .badRequest,
                 "expected a model with an image tower, found \"\(model.name)\" without one",

@@ -8,8 +8,14 @@ package final class Worker {
     private var seat = ComputeSeat.alone
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
     private var gradients: [ObjectIdentifier: VisionWorkspace] = [:]
-    private var text: [ObjectIdentifier: TextWorkspace] = [:]
+    /// One a kind of tower, not one a tower: towers with other weights merged in come and go.
+    private var text: [TextKind: TextWorkspace] = [:]
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
+
+    private struct TextKind: Hashable {
+        let configuration: TextConfiguration
+        let options: ComputeOptions
+    }
 
     private struct ResizeKey: Hashable {
         let tower: ObjectIdentifier
@@ -58,16 +64,16 @@ package final class Worker {
 
     /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: TextTower) -> TextWorkspace {
-        let workspace = Self.find(ObjectIdentifier(tower), in: &text) {
+        let kind = TextKind(configuration: tower.configuration, options: tower.options)
+        let workspace = Self.find(kind, in: &text) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
         return workspace
     }
 
-    private static func find<Workspace>(
-        _ key: ObjectIdentifier, in kept: inout [ObjectIdentifier: Workspace],
-        _ make: () -> Workspace
+    private static func find<Key, Workspace>(
+        _ key: Key, in kept: inout [Key: Workspace], _ make: () -> Workspace
     ) -> Workspace {
         if let workspace = kept[key] { return workspace }
         let workspace = make()

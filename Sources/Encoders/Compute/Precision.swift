@@ -68,7 +68,7 @@ public enum ComputeBackend: String, Sendable, CaseIterable {
 }
 
 /// How a tower's weights are held and multiplied.
-public struct ComputeOptions: Sendable, Equatable {
+public struct ComputeOptions: Sendable, Hashable {
     public var precision: Precision
     public var backend: ComputeBackend
     /// Whether the transposes that gradients need are held too.
