@@ -18,8 +18,8 @@ package struct Guidanced: ParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, EmbedCommand.self, ScoreCommand.self, RankCommand.self,
-            ClassifyCommand.self, GradientCommand.self, TokenizeCommand.self, ModelsCommand.self,
-            VerifyCommand.self,
+            ClassifyCommand.self, GradientCommand.self, ConditionCommand.self, TokenizeCommand.self,
+            ModelsCommand.self, VerifyCommand.self, ConvertCommand.self,
         ])
 
     package init() {}

@@ -18,14 +18,11 @@ struct TokenizerSource {
     ///
     /// - Throws: `EncoderError` when the checkpoint's tokenizer is damaged or has tokens that its text
     ///   tower has not.
-    static func find(
-        _ files: CheckpointFiles, _ configuration: CLIPConfiguration
-    ) throws(EncoderError) -> TokenizerSource? {
-        guard let text = configuration.text else { return nil }
-        let cleaning: TextCleaning =
-            configuration.layout == .openCLIP ? .openCLIP : .transformers
-        let found = vocabularies.filter { files.names.contains($0) }
-        if let first = found.first {
+    static func find(_ tower: CheckpointTower) throws(EncoderError) -> TokenizerSource? {
+        guard let text = tower.configuration.text else { return nil }
+        let cleaning = tower.cleaning
+        let found = vocabularies.filter { tower.tokenizerFiles?.names.contains($0) == true }
+        if let first = found.first, let files = tower.tokenizerFiles {
             let tokenizer = try BytePairTokenizer.load(files, cleaning: cleaning)
             try check(tokenizer, against: text, path: files.path(of: first))
             var identity = "cleaning \(cleaning.rawValue)"
@@ -39,12 +36,15 @@ struct TokenizerSource {
                 identity: identity)
         }
         // 49408 is how many tokens CLIP's vocabulary has (OpenAI's `simple_tokenizer.py`).
-        let standard = BytePairTokenizer.clip(cleaning: cleaning)
-        guard text.vocabularySize == standard.vocabularySize else { return nil }
-        try check(standard, against: text, path: files.path)
+        let standard = BytePairTokenizer.clip(cleaning: cleaning, padToken: tower.padToken)
+        guard tower.isBuiltInVocabulary, text.vocabularySize == standard.vocabularySize else {
+            return nil
+        }
+        try check(standard, against: text, path: tower.path)
+        let pad = tower.padToken.map { " pad \($0)" } ?? ""
         return TokenizerSource(
             tokenizer: standard, origin: "built-in (CLIP)",
-            identity: "built-in cleaning \(cleaning.rawValue)")
+            identity: "built-in cleaning \(cleaning.rawValue)" + pad)
     }
 
     private static func check(
@@ -76,13 +76,11 @@ struct PreprocessingSource {
     /// The checkpoint's own, else CLIP's for the image tower's size; `nil` without an image tower.
     ///
     /// - Throws: `EncoderError` when its file is damaged or makes images of another size.
-    static func find(
-        _ files: CheckpointFiles, _ configuration: CLIPConfiguration
-    ) throws(EncoderError) -> PreprocessingSource? {
-        guard let vision = configuration.vision else { return nil }
+    static func find(_ tower: CheckpointTower) throws(EncoderError) -> PreprocessingSource? {
+        guard let vision = tower.configuration.vision else { return nil }
         let names: [String]
         let profile: ImagePreprocessing.Profile
-        switch configuration.layout {
+        switch tower.configuration.layout {
         case .transformers:
             names = ["preprocessor_config.json", "processor_config.json"]
             profile = .transformers
@@ -91,7 +89,9 @@ struct PreprocessingSource {
             profile = .openCLIP
         }
         for name in names {
-            guard let document = try files.json(named: name) else { continue }
+            guard let files = tower.preprocessingFiles,
+                let document = try files.json(named: name)
+            else { continue }
             let path = files.path(of: name)
             let preprocessing =
                 switch profile {
@@ -114,6 +114,14 @@ struct PreprocessingSource {
             preprocessing: ImagePreprocessing(profile: profile, size: vision.imageSize),
             origin: "CLIP's, for \(vision.imageSize) pixels",
             identity: "\(profile.rawValue) clip \(vision.imageSize)")
+    }
+}
+
+extension CheckpointTower {
+    /// How texts are cleaned: pipelines read their text with transformers' tokenizer, also where the
+    /// weights carry OpenCLIP's names.
+    var cleaning: TextCleaning {
+        role == .clip && configuration.layout == .openCLIP ? .openCLIP : .transformers
     }
 }
 

@@ -10,6 +10,8 @@ public final class CLIPModel: Sendable {
     public let preprocessing: ImagePreprocessing?
     public let vision: VisionTower?
     public let text: TextTower?
+    /// The final norm and the projection of `text`, for other layers and positions than its own.
+    public let textHead: TextHead?
     /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
     /// and has the value that training would start from.
     public let logitScale: Float
@@ -25,10 +27,33 @@ public final class CLIPModel: Sendable {
     ///
     /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
     public static func load(_ files: CheckpointFiles) throws(EncoderError) -> CLIPModel {
-        let weights = try LoadedWeights(files)
-        let tokenizer = try TokenizerSource.find(files, weights.configuration)
-        let preprocessing = try PreprocessingSource.find(files, weights.configuration)
-        return try CLIPModel(files.path, weights, tokenizer, preprocessing)
+        try load(try CheckpointTower.directory(files), path: files.path)
+    }
+
+    /// Reads one encoder of a checkpoint.
+    ///
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
+    public static func load(_ tower: CheckpointTower) throws(EncoderError) -> CLIPModel {
+        try load(tower, path: tower.path)
+    }
+
+    /// Reads the encoder at a path of any form that `CheckpointContents.open` knows.
+    ///
+    /// - Parameter path: a directory or file; of several encoders one is named behind a `#`
+    ///   (`sd_xl_base.safetensors#clip_g`).
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong;
+    ///   `.unsupported` with the roles to choose from when there are several and none is named.
+    public static func load(path: String) throws(EncoderError) -> CLIPModel {
+        try load(try CheckpointContents.tower(at: path), path: path)
+    }
+
+    private static func load(
+        _ tower: CheckpointTower, path: String
+    ) throws(EncoderError) -> CLIPModel {
+        let weights = try LoadedWeights(tower)
+        let tokenizer = try TokenizerSource.find(tower)
+        let preprocessing = try PreprocessingSource.find(tower)
+        return try CLIPModel(path, weights, tokenizer, preprocessing)
     }
 
     private init(
@@ -43,8 +68,10 @@ public final class CLIPModel: Sendable {
         self.preprocessing = preprocessing?.preprocessing
         if let sizes = configuration.text, let text = weights.text {
             self.text = try TextTower(configuration: sizes, weights: text)
+            textHead = try TextHead(configuration: sizes, weights: text)
         } else {
             text = nil
+            textHead = nil
         }
         if let sizes = configuration.vision, let vision = weights.vision {
             self.vision = try VisionTower(configuration: sizes, weights: vision)

@@ -26,30 +26,33 @@ extension CheckpointFiles {
         }
     }
 
-    /// The tensors of the checkpoint: one safetensors file, or shards and their index.
+    /// The tensors of the checkpoint: one file, or shards and their index; safetensors before pickles.
     ///
-    /// - Throws: `EncoderError.file` naming what was looked for, `.unsupported` for weights in a
-    ///   pickle.
+    /// - Throws: `EncoderError.file` naming what was looked for.
     package func tensors(layout: CheckpointLayout) throws(EncoderError) -> any TensorSource {
-        let stems = layout.weightStems
-        for stem in stems {
-            let name = stem + ".safetensors"
+        for name in layout.weightNames {
             if let bytes = try bytes(named: name) {
-                return try SafetensorsFile(bytes: bytes, path: path(of: name))
+                return try TensorFile.open(bytes, path: path(of: name))
             }
             let index = name + ".index.json"
             if try bytes(named: index) != nil {
                 return try ShardedTensors(files: self, index: index)
             }
         }
-        let wanted = stems.map { "\($0).safetensors or \($0).safetensors.index.json" }
-            .joined(separator: ", ")
-        if let pickle = names.first(where: { [".bin", ".pt", ".pth"].contains($0.fileSuffix) }) {
-            throw .unsupported(
-                what: "the weights in \(path)", expected: wanted,
-                actual: "\(pickle), which is a pickle")
+        let wanted = layout.weightNames.joined(separator: ", ")
+        throw .file(
+            path: path,
+            reason: "holds no weights: looked for \(wanted), and the same with .index.json")
+    }
+
+    /// Whether there are weights under one of the names that a layout uses.
+    func hasWeights(_ layout: CheckpointLayout) throws(EncoderError) -> Bool {
+        for name in layout.weightNames {
+            for suffix in ["", ".index.json"] where try bytes(named: name + suffix) != nil {
+                return true
+            }
         }
-        throw .file(path: path, reason: "holds no weights: looked for \(wanted)")
+        return false
     }
 }
 
@@ -62,18 +65,19 @@ extension CheckpointLayout {
         }
     }
 
-    /// What the names of files with weights begin with, the likeliest first.
-    var weightStems: [String] {
+    /// What files with weights are called, the likeliest first; with `.index.json` behind it, the
+    /// index of shards. `fp16` is the variant that pipelines are often distributed as.
+    var weightNames: [String] {
         switch self {
-        case .transformers: ["model"]
-        case .openCLIP: ["open_clip_model", "model"]
+        case .transformers:
+            [
+                "model.safetensors", "model.fp16.safetensors", "pytorch_model.bin",
+                "pytorch_model.fp16.bin",
+            ]
+        case .openCLIP:
+            [
+                "open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin",
+            ]
         }
-    }
-}
-
-extension String {
-    /// What follows the last dot, with the dot.
-    fileprivate var fileSuffix: String {
-        lastIndex(of: ".").map { String(self[$0...]) } ?? ""
     }
 }

@@ -43,6 +43,17 @@ public struct CheckpointFiles: Sendable {
         return CheckpointFiles(path: path, names: names.sorted(), storage: .directory)
     }
 
+    /// The files of a folder in this directory; `nil` when it has none of this name. Files in memory
+    /// have no folders.
+    ///
+    /// - Throws: `EncoderError.file` when it cannot be listed, or when the name would leave the
+    ///   checkpoint's directory.
+    package func folder(_ name: String) throws(EncoderError) -> CheckpointFiles? {
+        try checkName(name)
+        guard case .directory = storage, access(path(of: name), F_OK) == 0 else { return nil }
+        return try .directory(path(of: name))
+    }
+
     /// Files held in memory, for tests and for tools that build checkpoints.
     public static func memory(_ files: [String: [UInt8]], path: String) -> CheckpointFiles {
         CheckpointFiles(
@@ -69,11 +80,7 @@ public struct CheckpointFiles: Sendable {
     /// - Throws: `EncoderError.file` when it exists and cannot be read, or when the name would leave
     ///   the checkpoint's directory.
     public func bytes(named name: String) throws(EncoderError) -> MappedBytes? {
-        guard !name.isEmpty, name != ".", name != "..", !name.contains("/"),
-            !name.utf8.contains(0)
-        else {
-            throw .file(path: path, reason: "\"\(name)\" is not the name of a file in it")
-        }
+        try checkName(name)
         switch storage {
         case .memory(let files): return files[name]
         case .directory:
@@ -84,10 +91,18 @@ public struct CheckpointFiles: Sendable {
         }
     }
 
+    private func checkName(_ name: String) throws(EncoderError) {
+        guard !name.isEmpty, name != ".", name != "..", !name.contains("/"),
+            !name.utf8.contains(0)
+        else {
+            throw .file(path: path, reason: "\"\(name)\" is not the name of a file in it")
+        }
+    }
+
     /// Where a file of this checkpoint is, for messages.
     public func path(of name: String) -> String { path + "/" + name }
 
     static let expectedContents =
-        "config.json (transformers) or open_clip_config.json (open_clip), and the weights in "
-        + "*.safetensors"
+        "config.json (transformers), open_clip_config.json (open_clip) or model_index.json "
+        + "(diffusers), and weights in *.safetensors or *.bin"
 }

@@ -1,8 +1,8 @@
-import JSON
+package import JSON
 
 extension TextConfiguration {
     /// Every field by name, in a fixed order: for reports, and as what a fingerprint covers.
-    var json: JSONObject {
+    package var json: JSONObject {
         JSONObject([
             ("vocabulary_size", .integer(vocabularySize)), ("width", .integer(width)),
             ("layers", .integer(layers)), ("heads", .integer(heads)),
@@ -17,7 +17,7 @@ extension TextConfiguration {
 
 extension VisionConfiguration {
     /// Every field by name, in a fixed order: for reports, and as what a fingerprint covers.
-    var json: JSONObject {
+    package var json: JSONObject {
         JSONObject([
             ("width", .integer(width)), ("layers", .integer(layers)), ("heads", .integer(heads)),
             ("mlp_width", .integer(mlpWidth)), ("patch_size", .integer(patchSize)),

@@ -2,11 +2,15 @@
 enum FloatWidening {
     /// Reads `count` elements of a stored type from bytes of any alignment.
     ///
-    /// - Precondition: `type.holdsWeights`, and `bytes` holds `count` elements.
+    /// - Precondition: `type.holdsWeights`, and `bytes` holds `count` elements; whole blocks of a
+    ///   quantised type.
     static func floats(
         _ bytes: UnsafeRawBufferPointer, type: StoredType, count: Int
     ) -> [Float] {
-        precondition(type.holdsWeights && bytes.count == count * type.size)
+        precondition(
+            type.holdsWeights && count.isMultiple(of: type.blockLength)
+                && bytes.count == count / type.blockLength * type.size)
+        if type.isQuantized { return BlockWidening.floats(bytes, type: type, count: count) }
         return [Float](unsafeUninitializedCapacity: count) { output, initialized in
             initialized = count
             guard let source = bytes.baseAddress, let target = output.baseAddress, count > 0 else {
@@ -23,6 +27,11 @@ enum FloatWidening {
                     let stored = source.loadUnaligned(
                         fromByteOffset: 2 &* index, as: UInt16.self)
                     target[index] = Float(bitPattern: UInt32(stored) << 16)
+                }
+            case .f64:
+                for index in 0..<count {
+                    target[index] = Float(
+                        source.loadUnaligned(fromByteOffset: 8 &* index, as: Double.self))
                 }
             default:
                 UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: 4 * count)

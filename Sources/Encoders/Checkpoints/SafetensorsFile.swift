@@ -43,37 +43,12 @@ public struct SafetensorsFile: TensorSource {
         self.entries = header.entries
     }
 
+    public var container: TensorContainer { .safetensors }
+
     /// What is known of a tensor; `nil` when there is none of this name.
     public func info(_ name: String) -> Entry? { entries[name] }
     public func shape(of name: String) -> [Int]? { entries[name]?.shape }
     public func storedType(of name: String) -> StoredType? { entries[name]?.type }
-
-    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
-        guard let entry = entries[name] else {
-            throw .tensor(
-                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
-        }
-        guard entry.shape == shape else {
-            throw .tensor(
-                path: path, name: name, expected: "shape \(shape)", actual: "shape \(entry.shape)")
-        }
-        guard entry.type.holdsWeights else {
-            throw .tensor(
-                path: path, name: name, expected: "F32, F16 or BF16", actual: entry.type.rawValue)
-        }
-        try bytes.checkLength()
-        let values = bytes.withUnsafeBytes { buffer in
-            FloatWidening.floats(
-                UnsafeRawBufferPointer(rebasing: buffer[entry.range]), type: entry.type,
-                count: entry.elementCount)
-        }
-        if let index = FloatWidening.firstNonFinite(values) {
-            throw .tensor(
-                path: path, name: name, expected: "finite values",
-                actual: "\(values[index]) at element \(index)")
-        }
-        return values
-    }
 
     public func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result

@@ -83,9 +83,10 @@ struct SafetensorsHeader {
         guard let typeName = value["dtype"]?.stringValue else {
             throw fault(name, "a dtype", value["dtype"]?.kind ?? "none")
         }
-        guard let type = StoredType(rawValue: typeName) else {
+        guard let type = StoredType(rawValue: typeName), !type.isQuantized else {
+            let known = StoredType.allCases.filter { !$0.isQuantized }.map(\.rawValue)
             throw fault(
-                name, "a dtype of \(StoredType.allCases.map(\.rawValue).joined(separator: ", "))",
+                name, "a dtype of \(known.joined(separator: ", "))",
                 "\"\(typeName)\"")
         }
         let shape = try sizes(name, "shape", value["shape"])

@@ -1,11 +1,11 @@
 import JSON
 
-/// Several safetensors files that make one checkpoint, joined by an index file
+/// Several files with tensors that make one checkpoint, joined by an index file
 /// (`{"weight_map": {tensor: file}}`, as transformers writes it).
 public struct ShardedTensors: TensorSource {
     public let path: String
     public let tensorNames: [String]
-    private let shards: [String: SafetensorsFile]
+    private let shards: [String: any TensorSource]
     private let shardOf: [String: String]
 
     /// Opens every shard and checks that index and shards agree on each tensor.
@@ -20,7 +20,7 @@ public struct ShardedTensors: TensorSource {
                 path: path, offset: nil, expected: "an object \"weight_map\"",
                 actual: document?["weight_map"]?.kind ?? "none")
         }
-        var shards: [String: SafetensorsFile] = [:]
+        var shards: [String: any TensorSource] = [:]
         var shardOf: [String: String] = [:]
         for (tensor, value) in map.members {
             guard let shard = value.stringValue else {
@@ -34,9 +34,9 @@ public struct ShardedTensors: TensorSource {
                         path: files.path(of: shard),
                         reason: "is missing; \(name) says that it holds \"\(tensor)\"")
                 }
-                shards[shard] = try SafetensorsFile(bytes: bytes, path: files.path(of: shard))
+                shards[shard] = try TensorFile.open(bytes, path: files.path(of: shard))
             }
-            guard shards[shard]?.info(tensor) != nil else {
+            guard shards[shard]?.shape(of: tensor) != nil else {
                 throw .tensor(
                     path: files.path(of: shard), name: tensor,
                     expected: "the tensor here, as \(name) says", actual: "no such tensor")
@@ -56,17 +56,11 @@ public struct ShardedTensors: TensorSource {
         tensorNames = map.keys
     }
 
+    public var container: TensorContainer { shards.values.first?.container ?? .safetensors }
+
     public func shape(of name: String) -> [Int]? { shard(of: name)?.shape(of: name) }
     public func storedType(of name: String) -> StoredType? {
         shard(of: name)?.storedType(of: name)
-    }
-
-    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
-        guard let shard = shard(of: name) else {
-            throw .tensor(
-                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
-        }
-        return try shard.floats(name, shape: shape)
     }
 
     public func withStoredBytes<Result>(
@@ -75,7 +69,7 @@ public struct ShardedTensors: TensorSource {
         try shard(of: name)?.withStoredBytes(name, body) ?? nil
     }
 
-    private func shard(of name: String) -> SafetensorsFile? {
+    private func shard(of name: String) -> (any TensorSource)? {
         shardOf[name].flatMap { shards[$0] }
     }
 }

@@ -46,6 +46,34 @@ struct VisionTensorNames {
     let namespaces: [String]
 }
 
+extension TextTensorNames {
+    /// The names that a source uses in a layout: lone towers may lack the prefix of their tower.
+    static func find(_ layout: CheckpointLayout, in source: any TensorSource) -> TextTensorNames {
+        switch layout {
+        case .transformers:
+            let bare = transformers(prefix: "")
+            return source.shape(of: bare.tokenEmbedding) != nil
+                ? bare : transformers(prefix: "text_model.")
+        case .openCLIP:
+            let custom = openCLIP(prefix: "text.")
+            return source.shape(of: custom.tokenEmbedding) != nil ? custom : openCLIP(prefix: "")
+        }
+    }
+}
+
+extension VisionTensorNames {
+    /// The names that a source uses in a layout: lone towers may lack the prefix of their tower.
+    static func find(_ layout: CheckpointLayout, in source: any TensorSource) -> VisionTensorNames {
+        switch layout {
+        case .transformers:
+            let bare = transformers(prefix: "")
+            return source.shape(of: bare.classEmbedding) != nil
+                ? bare : transformers(prefix: "vision_model.")
+        case .openCLIP: return openCLIP()
+        }
+    }
+}
+
 // MARK: - transformers (`modeling_clip.py`)
 
 extension LayerTensorNames {

@@ -1,4 +1,5 @@
-/// How the numbers of a tensor are stored in a file; raw values are safetensors' names.
+/// How the numbers of a tensor are stored in a file; raw values are safetensors' names, and GGUF's for
+/// the types that store blocks of 32 numbers with a common scale.
 public enum StoredType: String, Sendable, Equatable, CaseIterable {
     case f64 = "F64"
     case f32 = "F32"
@@ -15,36 +16,102 @@ public enum StoredType: String, Sendable, Equatable, CaseIterable {
     case bool = "BOOL"
     case f8e4m3 = "F8_E4M3"
     case f8e5m2 = "F8_E5M2"
+    case q4v0 = "Q4_0"
+    case q4v1 = "Q4_1"
+    case q5v0 = "Q5_0"
+    case q5v1 = "Q5_1"
+    case q8v0 = "Q8_0"
 
-    /// Bytes an element.
+    /// Numbers that are stored together: 1, or 32 in a block.
+    public var blockLength: Int { isQuantized ? 32 : 1 }
+    /// Whether numbers share a scale; only GGUF has such types.
+    public var isQuantized: Bool {
+        switch self {
+        case .q4v0, .q4v1, .q5v0, .q5v1, .q8v0: true
+        default: false
+        }
+    }
+
+    /// Bytes an element, or a block of elements of a quantised type.
     public var size: Int {
         switch self {
         case .f64, .i64, .u64: 8
         case .f32, .i32, .u32: 4
         case .f16, .bf16, .i16, .u16: 2
         case .i8, .u8, .bool, .f8e4m3, .f8e5m2: 1
+        // A scale in F16, for some a least value, the fifth bits, and the numbers.
+        case .q4v0: 18
+        case .q4v1: 20
+        case .q5v0: 22
+        case .q5v1: 24
+        case .q8v0: 34
         }
     }
 
-    /// Whether a tower can be built from it: widening to fp32 is exact.
-    public var holdsWeights: Bool { self == .f32 || self == .f16 || self == .bf16 }
+    /// Whether a tower can be built from it. Widening to fp32 is exact; doubles, which only pickles of
+    /// old experiments hold, are rounded to the nearest.
+    public var holdsWeights: Bool {
+        self == .f32 || self == .f16 || self == .bf16 || self == .f64 || isQuantized
+    }
+}
+
+/// What a file with tensors is.
+public enum TensorContainer: String, Sendable, Equatable {
+    case safetensors
+    /// A pickle and storages that `torch.save` wrote.
+    case torch
+    /// A module that `torch.jit.save` wrote.
+    case torchScript = "torchscript"
+    case gguf
 }
 
 /// All tensors of a checkpoint by name, whatever they are stored in.
 public protocol TensorSource: Sendable {
     /// Where the tensors come from, for messages.
     var path: String { get }
+    var container: TensorContainer { get }
     var tensorNames: [String] { get }
     /// The shape of a tensor, `[]` for a scalar; `nil` when there is none of this name.
     func shape(of name: String) -> [Int]?
     func storedType(of name: String) -> StoredType?
     /// The values of a tensor, row-major, widened exactly to fp32.
     ///
-    /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored as F32,
-    ///   F16 or BF16, or holds NaN or infinity.
+    /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored in a type
+    ///   that holds weights, or holds NaN or infinity.
     func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float]
     /// The bytes of a tensor as they are stored, while `body` runs; `nil` when there is none.
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result?
+}
+
+extension TensorSource {
+    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
+        guard let stored = self.shape(of: name), let type = storedType(of: name) else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+        }
+        guard stored == shape else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "shape \(stored)")
+        }
+        guard type.holdsWeights else {
+            throw .tensor(
+                path: path, name: name, expected: "F32, F16, BF16 or F64", actual: type.rawValue)
+        }
+        let count = shape.reduce(1, *)
+        let values = try withStoredBytes(name) {
+            FloatWidening.floats($0, type: type, count: count)
+        }
+        guard let values else {
+            throw .tensor(
+                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+        }
+        if let index = FloatWidening.firstNonFinite(values) {
+            throw .tensor(
+                path: path, name: name, expected: "finite values",
+                actual: "\(values[index]) at element \(index)")
+        }
+        return values
+    }
 }

@@ -164,7 +164,7 @@ struct WeightReader {
     }
 
     /// Buffers that old files carry and no tower reads; some are even damaged (position ids in fp16).
-    private static func isHarmless(_ name: String) -> Bool {
+    static func isHarmless(_ name: String) -> Bool {
         name.hasSuffix("position_ids") || name.hasSuffix("attn_mask")
     }
 }

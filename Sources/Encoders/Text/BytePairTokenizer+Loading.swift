@@ -88,8 +88,14 @@ extension BytePairTokenizer {
         }
     }
 
-    private static let clipForTransformers = makeCLIP(.transformers)
-    private static let clipForOpenCLIP = makeCLIP(.openCLIP)
+    /// CLIP's own tokenizer with another padding token; `nil` for its end token.
+    static func clip(cleaning: TextCleaning, padToken: Int32?) -> BytePairTokenizer {
+        guard let padToken else { return clip(cleaning: cleaning) }
+        return makeCLIP(cleaning, padToken: padToken)
+    }
+
+    private static let clipForTransformers = makeCLIP(.transformers, padToken: nil)
+    private static let clipForOpenCLIP = makeCLIP(.openCLIP, padToken: nil)
 
     /// What the built-in vocabulary calls itself in `path`.
     public static let builtInPath = "built-in CLIP vocabulary"
@@ -125,10 +131,26 @@ extension BytePairTokenizer {
         return (vocabulary, start, start + 1)
     }()
 
-    private static func makeCLIP(_ cleaning: TextCleaning) -> BytePairTokenizer {
+    /// How CLIP's own vocabulary spells its tokens, from token 0 on.
+    static var clipSpellings: [String] {
+        let bytes: [String] = Vocabulary.bytesInOrder.map { byte in
+            var spelling: [UInt8] = []
+            spelling.appendUTF8(Vocabulary.byteSymbols[Int(byte)])
+            return String(decoding: spelling, as: UTF8.self)
+        }
+        let merges = EmbeddedTable.lines(of: guidanced_clip_merges()).map { line in
+            String(decoding: line.filter { $0 != UInt8(ascii: " ") }, as: UTF8.self)
+        }
+        return bytes + bytes.map { $0 + "</w>" } + merges + ["<|startoftext|>", "<|endoftext|>"]
+    }
+
+    private static func makeCLIP(
+        _ cleaning: TextCleaning, padToken: Int32?
+    ) -> BytePairTokenizer {
         let (vocabulary, start, end) = clipVocabulary
         return BytePairTokenizer(
-            vocabulary: vocabulary, special: SpecialTokens(start: start, end: end, pad: end),
+            vocabulary: vocabulary,
+            special: SpecialTokens(start: start, end: end, pad: padToken ?? end),
             added: [
                 AddedToken(content: "<|startoftext|>", token: start),
                 AddedToken(content: "<|endoftext|>", token: end),

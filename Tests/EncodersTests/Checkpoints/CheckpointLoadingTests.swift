@@ -88,15 +88,24 @@ import Testing
         #expect(throws: EncoderError.self) { try files.bytes(named: name) }
     }
 
-    @Test func saysThatPicklesAreNotRead() throws {
+    @Test func readsWeightsByTheirContentAndNotTheirName() throws {
         var files = try Fixture.files("transformers-patch7")
+        let expected = try load(files)
         files["pytorch_model.bin"] = files.removeValue(forKey: "model.safetensors")
+        #expect(try load(files).text == expected.text)
+    }
+
+    @Test func namesTheGlobalOfAPickleThatWouldRun() throws {
+        var files = try Fixture.files("transformers-patch7")
+        files["model.safetensors"] = nil
+        let call = PickleText.global("posix", "system") + PickleText.tuple(PickleText.text("ls"))
+        files["pytorch_model.bin"] = PickleText.file(call + Array("R".utf8))
         let error = #expect(throws: EncoderError.self) { try load(files) }
-        guard case .unsupported(_, _, let actual) = error else {
+        guard case .unsupported(let what, _, "the global \"posix.system\"") = error else {
             Issue.record("\(String(describing: error))")
             return
         }
-        #expect(actual.contains("pytorch_model.bin"))
+        #expect(what.contains("memory/pytorch_model.bin"))
     }
 
     @Test func takesTheLayoutThatIsComplete() throws {

@@ -95,7 +95,8 @@ import Testing
         ) { try file.floats("b", shape: [4]) }
         #expect(
             throws: EncoderError.tensor(
-                path: "t.safetensors", name: "ids", expected: "F32, F16 or BF16", actual: "I64")
+                path: "t.safetensors", name: "ids", expected: "F32, F16, BF16 or F64", actual: "I64"
+            )
         ) { try file.floats("ids", shape: [1]) }
     }
 

@@ -5,14 +5,17 @@ import JSON
 package struct ModelsCommand: SessionCommand {
     package static let configuration = CommandConfiguration(
         commandName: "models", abstract: "List models: the built-in one, or those of a daemon.",
-        usage: "guidanced models [--model NAME=PATH]... | [--connect ENDPOINT] [options]",
+        usage: """
+            guidanced models [--model NAME=PATH]... | [--connect ENDPOINT] [options]
+            guidanced models inspect PATH [--format table|json]
+            """,
         discussion: """
             The default model is marked with *. The fingerprint is a digest of weights and \
             configuration: equal fingerprints give equal results.
 
             Example:
               guidanced models --model mine=checkpoints/vit-b-32
-            """)
+            """, subcommands: [InspectCommand.self])
 
     @Option(
         help: ArgumentHelp(

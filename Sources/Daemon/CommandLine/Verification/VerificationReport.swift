@@ -108,7 +108,7 @@ package struct VerificationReport: Sendable {
     }
 
     /// Names and values below each other, indented.
-    private static func facts(_ facts: [(name: String, value: String)]) -> String {
+    static func facts(_ facts: [(name: String, value: String)]) -> String {
         let width = facts.map(\.name.count).max() ?? 0
         return facts.map { name, value in
             "  \(name)\(String(repeating: " ", count: width - name.count + 2))"

@@ -1,0 +1,181 @@
+package import Encoders
+package import JSON
+
+/// What `guidanced models inspect` prints.
+package struct InspectionReport: Sendable {
+    /// The report as a JSON document; keys as in `docs/command-line.md`.
+    package let json: JSONValue
+    /// The report for people.
+    package let text: String
+
+    /// - Throws: `EncoderError` when a tokenizer's or preprocessor's files are damaged.
+    package init(_ file: WeightsFile) throws {
+        switch file {
+        case .encoders(let contents): self = try Self.encoders(contents)
+        case .lora(let file): self.init(file)
+        case .textualInversion(let inversion): self.init(inversion)
+        }
+    }
+
+    private init(json: JSONObject, text: String) {
+        self.json = .object(json)
+        self.text = text
+    }
+
+    // MARK: encoders
+
+    private static func encoders(_ contents: CheckpointContents) throws -> InspectionReport {
+        let uses = contents.uses.map(\.rawValue)
+        var text = "\(Table.printable(contents.path))\n"
+        var facts = [
+            ("form", contents.format.rawValue),
+            ("container", contents.towers.first?.container.rawValue ?? ""),
+        ]
+        if let pipeline = contents.pipeline { facts.append(("pipeline", pipeline)) }
+        facts.append(("can be used for", uses.isEmpty ? "nothing" : uses.joined(separator: ", ")))
+        if !contents.ignored.isEmpty {
+            facts.append(("ignored", contents.ignored.joined(separator: ", ")))
+        }
+        text += VerificationReport.facts(facts)
+        var towers: [JSONValue] = []
+        for tower in contents.towers {
+            let tokenizer = try tower.tokenizerOrigin()
+            let preprocessing = try tower.preprocessingOrigin()
+            let storage = tower.storage()
+            towers.append(json(tower, tokenizer, preprocessing, storage))
+            text += "\n" + self.text(tower, tokenizer, preprocessing, storage)
+        }
+        return InspectionReport(
+            json: [
+                "path": .string(contents.path), "kind": "encoders",
+                "format": .string(contents.format.rawValue),
+                "container": .string(contents.towers.first?.container.rawValue ?? ""),
+                "pipeline": contents.pipeline.map { .string($0) } ?? .null,
+                "uses": .array(uses.map { .string($0) }),
+                "ignored": .array(contents.ignored.map { .string($0) }), "towers": .array(towers),
+            ], text: text)
+    }
+
+    private static func text(
+        _ tower: CheckpointTower, _ tokenizer: String?, _ preprocessing: String?,
+        _ storage: [CheckpointReport.Storage]
+    ) -> String {
+        let parameters = storage.reduce(0) { $0 + $1.parameters }
+        var text = "\(tower.role.rawValue): \(VerificationReport.grouped(parameters)) parameters\n"
+        var facts = [
+            (
+                "stored as",
+                storage.map {
+                    "\($0.type.rawValue) \(VerificationReport.grouped($0.parameters))"
+                }.joined(separator: ", ")
+            )
+        ]
+        if let sizes = tower.configuration.text {
+            facts.append(
+                (
+                    "text tower",
+                    "\(sizes.layers) × \(sizes.width), \(sizes.heads) heads, MLP \(sizes.mlpWidth), "
+                        + "\(sizes.activation.rawValue)"
+                ))
+            facts.append(
+                (
+                    "tokens",
+                    "\(sizes.vocabularySize) ids, context \(sizes.contextLength), "
+                        + "padded with \(sizes.padToken)"
+                ))
+            facts.append(("text projection", sizes.projection.map(String.init) ?? "none"))
+            facts.append(("tokenizer", tokenizer ?? "none"))
+        }
+        if let sizes = tower.configuration.vision {
+            facts.append(
+                (
+                    "image tower",
+                    "\(sizes.layers) × \(sizes.width), \(sizes.heads) heads, MLP \(sizes.mlpWidth), "
+                        + "\(sizes.activation.rawValue)"
+                ))
+            facts.append(("images", "\(sizes.imageSize) px, patch \(sizes.patchSize)"))
+            facts.append(("image projection", sizes.projection.map(String.init) ?? "none"))
+            facts.append(("preprocessing", preprocessing ?? "none"))
+        }
+        text += VerificationReport.facts(facts)
+        return text
+    }
+
+    private static func json(
+        _ tower: CheckpointTower, _ tokenizer: String?, _ preprocessing: String?,
+        _ storage: [CheckpointReport.Storage]
+    ) -> JSONValue {
+        [
+            "role": .string(tower.role.rawValue),
+            "parameters": .integer(storage.reduce(0) { $0 + $1.parameters }),
+            "storage": .array(
+                storage.map {
+                    [
+                        "type": .string($0.type.rawValue), "tensors": .integer($0.tensors),
+                        "parameters": .integer($0.parameters),
+                    ]
+                }),
+            "text": tower.configuration.text.map { .object($0.json) } ?? .null,
+            "image": tower.configuration.vision.map { .object($0.json) } ?? .null,
+            "tokenizer": tokenizer.map { .string($0) } ?? .null,
+            "preprocessing": preprocessing.map { .string($0) } ?? .null,
+        ]
+    }
+
+    // MARK: adapters
+
+    private init(_ file: LoRAFile) {
+        let encoders = [("text_encoder", file.first), ("text_encoder_2", file.second)]
+        var facts = [("form", "LoRA")]
+        var list: [JSONValue] = []
+        for (name, lora) in encoders {
+            guard let lora else {
+                facts.append((name, "unchanged"))
+                continue
+            }
+            let ranks = Set(lora.updates.values.map(\.rank)).sorted()
+            facts.append(
+                (
+                    name,
+                    "\(lora.updates.count) matrices, rank "
+                        + ranks.map(String.init).joined(separator: ", ")
+                        + (lora.isDoRA ? ", DoRA" : "")
+                ))
+            list.append([
+                "encoder": .string(name), "matrices": .integer(lora.updates.count),
+                "ranks": .array(ranks.map { .integer($0) }), "dora": .bool(lora.isDoRA),
+            ])
+        }
+        facts.append(("other tensors", "\(file.otherTensors)"))
+        self.init(
+            json: [
+                "path": .string(file.path), "kind": "lora", "encoders": .array(list),
+                "other_tensors": .integer(file.otherTensors),
+            ], text: "\(Table.printable(file.path))\n" + VerificationReport.facts(facts))
+    }
+
+    private init(_ inversion: TextualInversion) {
+        var facts = [
+            ("form", "textual inversion"), ("name", Table.printable(inversion.name ?? "none")),
+        ]
+        for vectors in inversion.vectors {
+            facts.append(
+                (
+                    vectors.role?.rawValue ?? "any encoder",
+                    "\(vectors.count) × \(vectors.width)"
+                ))
+        }
+        self.init(
+            json: [
+                "path": .string(inversion.path), "kind": "textual-inversion",
+                "name": inversion.name.map { .string($0) } ?? .null,
+                "vectors": .array(
+                    inversion.vectors.map {
+                        [
+                            "encoder": $0.role.map { .string($0.rawValue) } ?? .null,
+                            "tokens": .integer($0.count), "width": .integer($0.width),
+                        ]
+                    }),
+            ], text: "\(Table.printable(inversion.path))\n" + VerificationReport.facts(facts))
+    }
+}

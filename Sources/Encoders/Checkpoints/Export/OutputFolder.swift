@@ -1,0 +1,83 @@
+import Glibc
+
+/// A new directory that appears with all its files or not at all.
+///
+/// Files are written to a hidden directory beside it, which `commit` renames; one that is not
+/// committed is removed.
+final class OutputFolder {
+    let path: String
+    private let hidden: String
+    private var names: [String] = []
+    private var isCommitted = false
+
+    /// - Throws: `EncoderError.file` when something is at the path already, or the directory cannot be
+    ///   made.
+    init(_ path: String) throws(EncoderError) {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        guard !path.isEmpty, !path.utf8.contains(0) else {
+            throw .file(path: path, reason: "is not a path")
+        }
+        var status = stat()
+        guard lstat(path, &status) != 0 else {
+            throw .file(path: path, reason: "exists already, and nothing is overwritten")
+        }
+        let slash = path.lastIndex(of: "/")
+        let parent = slash.map { String(path[...$0]) } ?? ""
+        var template = Array((parent + ".guidanced-XXXXXX").utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw .file(path: path, reason: "cannot be made: \(systemMessage(errno))")
+        }
+        self.path = path
+        hidden = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    deinit {
+        guard !isCommitted else { return }
+        for name in names { unlink(hidden + "/" + name) }
+        rmdir(hidden)
+    }
+
+    /// Writes a file in pieces, one after another.
+    func write(
+        _ name: String, _ pieces: (_ write: ([UInt8]) throws(EncoderError) -> Void)
+            throws(EncoderError) -> Void
+    ) throws(EncoderError) {
+        let place = path + "/" + name
+        let descriptor = open(hidden + "/" + name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
+        }
+        names.append(name)
+        defer { close(descriptor) }
+        try pieces { (bytes: [UInt8]) throws(EncoderError) in
+            var written = 0
+            while written < bytes.count {
+                let count = bytes.withUnsafeBytes {
+                    Glibc.write(
+                        descriptor, UnsafeRawBufferPointer(rebasing: $0[written...]).baseAddress,
+                        bytes.count - written)
+                }
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else {
+                    throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
+                }
+                written += count
+            }
+        }
+        guard fsync(descriptor) == 0 else {
+            throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
+        }
+    }
+
+    /// Puts the directory in its place.
+    ///
+    /// - Throws: `EncoderError.file` when something has come there meanwhile.
+    func commit() throws(EncoderError) {
+        chmod(hidden, 0o755)
+        guard rename(hidden, path) == 0 else {
+            throw .file(path: path, reason: "cannot be made: \(systemMessage(errno))")
+        }
+        isCommitted = true
+    }
+}
