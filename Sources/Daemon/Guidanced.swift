@@ -18,7 +18,7 @@ package struct Guidanced: ParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, EmbedCommand.self, ScoreCommand.self, RankCommand.self,
-            ClassifyCommand.self, GradientCommand.self, TokenizeCommand.self, ModelsCommand.self,
+            ClassifyCommand.self, GradientCommand.self, TokenizeCommand.self, ModelsGroup.self,
             VerifyCommand.self, ConvertCommand.self,
         ])
 
