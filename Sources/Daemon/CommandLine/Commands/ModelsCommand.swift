@@ -6,6 +6,13 @@ import JSON
 package struct ModelsGroup: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "models", abstract: "List models, or say what a checkpoint holds.",
+        discussion: """
+            Without a subcommand it lists: the built-in model, those named by --model, or with \
+            --connect those of a daemon.
+
+            Example:
+              guidanced models inspect sd_xl_base_1.0.safetensors
+            """,
         subcommands: [ModelsCommand.self, InspectCommand.self],
         defaultSubcommand: ModelsCommand.self)
 
