@@ -132,7 +132,7 @@ extension BytePairTokenizer {
     }()
 
     /// How CLIP's own vocabulary spells its tokens, from token 0 on.
-    static var clipSpellings: [String] {
+    package static var clipSpellings: [String] {
         let bytes: [String] = Vocabulary.bytesInOrder.map { byte in
             var spelling: [UInt8] = []
             spelling.appendUTF8(Vocabulary.byteSymbols[Int(byte)])

@@ -50,6 +50,45 @@ import Testing
         #expect(vision.role == .imageEncoder)
     }
 
+    /// The head of a file with CLIP's own tokens, one changed when asked; tensors as in `text-gelu`
+    /// but for a token embedding of their number.
+    private func withVocabulary(change: Bool) throws -> [UInt8] {
+        let tower = try CheckpointContents.tower(at: FormatFixture.path("sd1.safetensors"))
+        let text = try #require(try tower.textWeights())
+        var sizes = try #require(tower.configuration.text)
+        sizes.vocabularySize = 49_408
+        var tokens = BytePairTokenizer.clipSpellings
+        if change { tokens.swapAt(1_000, 1_001) }
+        func string(_ text: String) -> [UInt8] {
+            littleEndian(UInt64(text.utf8.count)) + Array(text.utf8)
+        }
+        var file = Array("GGUF".utf8) + littleEndian(UInt32(3))
+        var weights = text
+        weights.tokenEmbedding = [Float](repeating: 0.5, count: 49_408 * 64)
+        let tensors = weights.transformersTensors(sizes)
+        file += littleEndian(UInt64(tensors.count)) + littleEndian(UInt64(2))
+        file += string("clip.has_text_encoder") + littleEndian(UInt32(7)) + [1]
+        file += string("tokenizer.ggml.tokens") + littleEndian(UInt32(9)) + littleEndian(UInt32(8))
+        file += littleEndian(UInt64(tokens.count)) + tokens.flatMap(string)
+        var data: [UInt8] = []
+        for tensor in tensors {
+            file += string(tensor.name) + littleEndian(UInt32(tensor.shape.count))
+            file += tensor.shape.reversed().flatMap { littleEndian(UInt64($0)) }
+            file += littleEndian(UInt32(0)) + littleEndian(UInt64(data.count))
+            data += tensor.values.flatMap { littleEndian($0.bitPattern) }
+            data += [UInt8](repeating: 0, count: (32 - data.count % 32) % 32)
+        }
+        file += [UInt8](repeating: 0, count: (32 - file.count % 32) % 32)
+        return file + data
+    }
+
+    @Test func takesTheBuiltInTokenizerOnlyForCLIPsTokens() throws {
+        let known = try #require(try open(withVocabulary(change: false)).towers.first)
+        #expect(try known.tokenizer()?.vocabularySize == 49_408)
+        let other = try #require(try open(withVocabulary(change: true)).towers.first)
+        #expect(try other.tokenizer() == nil)
+    }
+
     @Test(arguments: ["f16", "q4_0"])
     func refusesFilesCutShortAnywhere(_ name: String) throws {
         let whole = try read(name)
