@@ -18,8 +18,8 @@ package struct Guidanced: ParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, EmbedCommand.self, ScoreCommand.self, RankCommand.self,
-            ClassifyCommand.self, GradientCommand.self, TokenizeCommand.self, ModelsGroup.self,
-            VerifyCommand.self, ConvertCommand.self,
+            ClassifyCommand.self, GradientCommand.self, ConditionCommand.self, TokenizeCommand.self,
+            ModelsGroup.self, VerifyCommand.self, ConvertCommand.self,
         ])
 
     package init() {}

@@ -10,6 +10,8 @@ public final class CLIPModel: Sendable {
     public let preprocessing: ImagePreprocessing?
     public let vision: VisionTower?
     public let text: TextTower?
+    /// The final norm and the projection of `text`, for other layers and positions than its own.
+    public let textHead: TextHead?
     /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
     /// and has the value that training would start from.
     public let logitScale: Float
@@ -66,8 +68,10 @@ public final class CLIPModel: Sendable {
         self.preprocessing = preprocessing?.preprocessing
         if let sizes = configuration.text, let text = weights.text {
             self.text = try TextTower(configuration: sizes, weights: text)
+            textHead = try TextHead(configuration: sizes, weights: text)
         } else {
             text = nil
+            textHead = nil
         }
         if let sizes = configuration.vision, let vision = weights.vision {
             self.vision = try VisionTower(configuration: sizes, weights: vision)

@@ -33,7 +33,7 @@ package final class LocalSession: Session {
     ) throws -> Reply {
         let request = Request(
             client: ClientAddress(socket: -1, routingID: []), id: "local", op: op, model: model,
-            params: params, inputs: inputs, receivedAt: monotonicNow())
+            params: params, inputs: inputs, receivedAt: monotonicNow(), isControl: true)
         let answer = Monitor<Reply?>(nil)
         engine.handle(request) { reply in answer.update { $0 = reply } }
         let reply = answer.wait { $0 }

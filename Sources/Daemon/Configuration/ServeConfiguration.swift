@@ -11,6 +11,11 @@ package struct ServeConfiguration: Sendable {
     /// Compute threads, at least one.
     package var threads: Int
     package var limits: Scheduler.Limits
+    /// Textual inversions and LoRAs, each kind's names once.
+    package var adapters: [Adapters.Source] = []
+    /// Memory for finished prompts, and for text encoders with changed weights.
+    package var conditioningCacheBytes = Engine.defaultConditioningCacheBytes
+    package var encoderVariantBytes = Engine.defaultVariantBytes
 
     package init(
         endpoints: [String], controlEndpoints: [String],
@@ -72,5 +77,17 @@ extension ServeConfiguration {
             endpoints: endpoints, controlEndpoints: [control], models: models,
             defaultModel: settings.defaultModel?.value,
             threads: settings.threads?.value ?? max(availableThreads, 1), limits: limits)
+        for (stated, field) in [(settings.loras, "lora"), (settings.embeddings, "embedding")] {
+            guard let stated else { continue }
+            for (index, source) in stated.value.enumerated()
+            where stated.value[..<index].contains(where: { $0.name == source.name }) {
+                throw ConfigurationError(
+                    stated.origin, field, expected: "each name once",
+                    actual: "two \(source.name)")
+            }
+            adapters += stated.value
+        }
+        if let bytes = settings.conditioningCacheBytes { conditioningCacheBytes = bytes.value }
+        if let bytes = settings.encoderVariantBytes { encoderVariantBytes = bytes.value }
     }
 }

@@ -9,8 +9,10 @@ extension ServeSettings {
     /// ```json
     /// {"bind": ["ipc:///run/g.sock"], "control": "ipc:///run/g.control",
     ///  "models": {"default": "embedded:default"}, "default_model": "default",
+    ///  "loras": {"ink": "ink.safetensors"}, "embeddings": {"<cat>": "cat.pt"},
     ///  "precision": "f32", "threads": 2,
-    ///  "limits": {"requests": 256, "queued_bytes": 1073741824}}
+    ///  "limits": {"requests": 256, "queued_bytes": 1073741824,
+    ///             "conditioning_cache_bytes": 268435456, "encoder_variant_bytes": 4294967296}}
     /// ```
     ///
     /// - Throws: `ConfigurationError` naming file and field for a text that is no JSON object, an
@@ -51,6 +53,14 @@ extension ServeSettings {
         if let name = try reader.string("default_model") {
             settings.defaultModel = Stated(name, origin)
         }
+        if let loras = try reader.object("loras") {
+            settings.loras = Stated(
+                try ServeSettings.adapters(loras, .lora, "loras", origin), origin)
+        }
+        if let embeddings = try reader.object("embeddings") {
+            settings.embeddings = Stated(
+                try ServeSettings.adapters(embeddings, .embedding, "embeddings", origin), origin)
+        }
         if let precision = try reader.string("precision") {
             try SettingRules.checkPrecision(precision, origin)
         }
@@ -65,10 +75,38 @@ extension ServeSettings {
             if let value = try inner.integer("queued_bytes", SettingRules.queuedBytes) {
                 settings.queuedBytes = Stated(value, origin)
             }
+            let bytes = SettingRules.cacheBytes
+            if let value = try inner.integer("conditioning_cache_bytes", bytes) {
+                settings.conditioningCacheBytes = Stated(value, origin)
+            }
+            if let value = try inner.integer("encoder_variant_bytes", bytes) {
+                settings.encoderVariantBytes = Stated(value, origin)
+            }
             try inner.refuseUnknownKeys()
         }
         try reader.refuseUnknownKeys()
         return settings
+    }
+
+    /// `{"NAME": "PATH"}`.
+    private static func adapters(
+        _ object: JSONObject, _ kind: Adapters.Kind, _ field: String,
+        _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> [Adapters.Source] {
+        var sources: [Adapters.Source] = []
+        for (name, value) in object.members {
+            let field = "\(field).\(name.prefix(100))"
+            guard let path = value.stringValue, !path.isEmpty else {
+                throw ConfigurationError(
+                    origin, field, expected: "a path",
+                    actual: value.stringValue == nil ? value.kind : "an empty string")
+            }
+            sources.append(
+                Adapters.Source(
+                    kind: kind, name: try SettingRules.checkAdapterName(name, field, origin),
+                    path: path))
+        }
+        return sources
     }
 
     private static func models(

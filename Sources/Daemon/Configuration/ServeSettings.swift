@@ -4,9 +4,13 @@ package struct ServeSettings: Equatable, Sendable {
     package var control: Stated<String>?
     package var models: Stated<[ModelRegistry.Source]>?
     package var defaultModel: Stated<String>?
+    package var loras: Stated<[Adapters.Source]>?
+    package var embeddings: Stated<[Adapters.Source]>?
     package var threads: Stated<Int>?
     package var queuedRequests: Stated<Int>?
     package var queuedBytes: Stated<Int>?
+    package var conditioningCacheBytes: Stated<Int>?
+    package var encoderVariantBytes: Stated<Int>?
 
     package init() {}
 
@@ -17,9 +21,13 @@ package struct ServeSettings: Equatable, Sendable {
         result.control = control ?? other.control
         result.models = models ?? other.models
         result.defaultModel = defaultModel ?? other.defaultModel
+        result.loras = loras ?? other.loras
+        result.embeddings = embeddings ?? other.embeddings
         result.threads = threads ?? other.threads
         result.queuedRequests = queuedRequests ?? other.queuedRequests
         result.queuedBytes = queuedBytes ?? other.queuedBytes
+        result.conditioningCacheBytes = conditioningCacheBytes ?? other.conditioningCacheBytes
+        result.encoderVariantBytes = encoderVariantBytes ?? other.encoderVariantBytes
         return result
     }
 }
@@ -29,6 +37,8 @@ package enum SettingRules {
     package static let threads = 1...1024
     package static let queuedRequests = 1...1_000_000
     package static let queuedBytes = 1...(1 << 50)
+    /// 0 keeps nothing.
+    package static let cacheBytes = 0...(1 << 50)
     /// The only precision there is so far.
     package static let precisions = ["f32"]
 
@@ -93,6 +103,26 @@ package enum SettingRules {
                 default: false
                 }
             }
+    }
+
+    /// What a textual inversion or a LoRA may be called.
+    package static let adapterNames = "a name of 1…128 bytes without white space"
+
+    package static func isAdapterName(_ name: String) -> Bool {
+        (1...128).contains(name.utf8.count)
+            && name.unicodeScalars.allSatisfy {
+                !$0.properties.isWhitespace && $0.properties.generalCategory != .control
+            }
+    }
+
+    package static func checkAdapterName(
+        _ name: String, _ field: String, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> String {
+        guard isAdapterName(name) else {
+            throw ConfigurationError(
+                origin, field, expected: adapterNames, actual: quoted(name))
+        }
+        return name
     }
 
     package static func quoted(_ text: String) -> String {

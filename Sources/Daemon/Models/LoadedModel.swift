@@ -1,54 +1,212 @@
 package import Encoders
+package import Guidance
 package import JSON
 
-/// A model under the name that requests use.
+/// A model under the name that requests use: one CLIP model, or the encoders of a pipeline.
 package final class LoadedModel: Sendable {
-    package let name: String
-    package let model: CLIPModel
+    /// One encoder of a pipeline, or the whole of a CLIP model.
+    package struct Tower: Sendable {
+        package let role: EncoderRole
+        package let model: CLIPModel
+        /// How its text side is used for conditioning; `nil` without a text tower or a tokenizer.
+        package let encoder: TextEncoder?
+        /// Where its weights can be read again, to change them; `nil` for a model given ready-made.
+        package let source: CheckpointTower?
+    }
 
+    package let name: String
+    /// At least one, each role once.
+    package let towers: [Tower]
+    /// What embeds texts and images: the only tower, or the first of a pipeline.
+    package let model: CLIPModel
+    /// Equal fingerprints mean equal results.
+    package let fingerprint: String
+
+    /// A single model.
     package init(name: String, model: CLIPModel) {
         self.name = name
         self.model = model
+        towers = [
+            Tower(
+                role: .clip, model: model, encoder: LoadedModel.encoder(model, nil), source: nil)
+        ]
+        fingerprint = model.fingerprint
+    }
+
+    /// Loads the encoders of a checkpoint.
+    ///
+    /// - Parameter role: the only one to load; all when it is `nil`.
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
+    package init(
+        name: String, contents: CheckpointContents, only role: EncoderRole? = nil
+    ) throws(EncoderError) {
+        self.name = name
+        var towers: [Tower] = []
+        for source in contents.towers where role == nil || source.role == role {
+            let model = try CLIPModel.load(source)
+            towers.append(
+                Tower(
+                    role: source.role, model: model,
+                    encoder: LoadedModel.encoder(model, contents), source: source))
+        }
+        guard let first = towers.first else {
+            throw .unsupported(
+                what: "the encoder of \(contents.path)",
+                expected: "one of \(contents.towers.map(\.role.rawValue).joined(separator: ", "))",
+                actual: role?.rawValue ?? "none")
+        }
+        self.towers = towers
+        model = first.model
+        if towers.count == 1 {
+            fingerprint = first.model.fingerprint
+        } else {
+            var digest = SHA256()
+            for tower in towers {
+                digest.update("\(tower.role.rawValue) \(tower.model.fingerprint)\n")
+            }
+            fingerprint = digest.hexDigest()
+        }
+    }
+
+    private static func encoder(
+        _ model: CLIPModel, _ contents: CheckpointContents?
+    ) -> TextEncoder? {
+        guard let tower = model.text, let head = model.textHead, let tokenizer = model.tokenizer
+        else { return nil }
+        let isPipeline = contents?.format == .diffusers
+        return TextEncoder(
+            tower: tower, head: head, tokenizer: tokenizer,
+            isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
+            usesTokenizerPadding: isPipeline)
+    }
+
+    /// OpenCLIP's ViT-H/14 as it was trained; pipelines store 23 of its blocks.
+    private static let layersOfH = 24
+
+    /// The tower with an image side: a pipeline's image encoder, or the model itself.
+    package var imageTower: Tower? { towers.first { $0.model.vision != nil } }
+
+    /// Every recipe that the text towers can serve, in the table's order.
+    package var recipes: [ConditioningRecipe] {
+        ConditioningRecipe.table.filter { (try? encoders(for: $0)) != nil }
+    }
+
+    /// The image recipes that the model can serve.
+    package var imageRecipes: [ImageRecipe] {
+        guard let vision = imageTower?.model.vision else { return [] }
+        return ImageRecipe.allCases.filter {
+            $0.takesHiddenStates || vision.configuration.projection != nil
+        }
+    }
+
+    /// The towers that a recipe's encoders are, in the recipe's order.
+    ///
+    /// - Throws: `GuidanceError.parameter` naming what the model lacks.
+    package func encoders(
+        for recipe: ConditioningRecipe
+    ) throws(GuidanceError) -> [(tower: Tower, encoder: TextEncoder)] {
+        var found: [(Tower, TextEncoder)] = []
+        for wanted in recipe.encoders {
+            let tower = wanted.roles.lazy.compactMap { role in
+                self.towers.first { $0.role == role && $0.encoder != nil }
+            }.first
+            guard let tower, let encoder = tower.encoder else {
+                let roles = wanted.roles.map(\.rawValue).joined(separator: " or ")
+                let own = towers.filter { $0.encoder != nil }.map(\.role.rawValue)
+                throw .parameter(
+                    field: "recipe",
+                    expected: "one that model \"\(name)\" can serve (\(recipe.name) needs "
+                        + "\(roles) with a tokenizer)",
+                    actual: own.isEmpty
+                        ? "no text encoder with a tokenizer" : own.joined(separator: ", "))
+            }
+            if wanted.pooled == .projected, encoder.head.projection == nil {
+                throw .parameter(
+                    field: "recipe",
+                    expected: "one that model \"\(name)\" can serve (\(recipe.name) needs a text "
+                        + "projection of \(tower.role.rawValue))",
+                    actual: "a tower without one")
+            }
+            if wanted.layer != .last, encoder.configuration.layers < 2 {
+                throw .parameter(
+                    field: "recipe",
+                    expected: "one that model \"\(name)\" can serve (\(recipe.name) needs two "
+                        + "blocks or more in \(tower.role.rawValue))",
+                    actual: "\(encoder.configuration.layers)")
+            }
+            if case .id(let id) = wanted.padding, !encoder.usesTokenizerPadding,
+                id < 0 || id >= encoder.configuration.vocabularySize
+            {
+                throw .parameter(
+                    field: "recipe", expected: "a vocabulary with the padding token \(id)",
+                    actual: "\(encoder.configuration.vocabularySize) tokens")
+            }
+            found.append((tower, encoder))
+        }
+        return found
     }
 
     /// The entry of this model in the reply to `models`.
     package var description: JSONObject {
-        let configuration = model.configuration
         var object: JSONObject = [
-            "name": .string(name), "fingerprint": .string(model.fingerprint),
+            "name": .string(name), "fingerprint": .string(fingerprint),
             "precision": "f32", "logit_scale": .number(Double(model.logitScale)),
         ]
-        if let text = configuration.text {
-            object["text"] = [
-                "embedding_width": .integer(text.embeddingWidth),
-                "width": .integer(text.width), "layers": .integer(text.layers),
-                "heads": .integer(text.heads), "context_length": .integer(text.contextLength),
-                "vocabulary_size": .integer(text.vocabularySize),
-            ]
-        }
-        if let vision = configuration.vision {
-            object["vision"] = [
-                "embedding_width": .integer(vision.embeddingWidth),
-                "width": .integer(vision.width), "layers": .integer(vision.layers),
-                "heads": .integer(vision.heads), "image_size": .integer(vision.imageSize),
-                "patch_size": .integer(vision.patchSize),
-            ]
-        }
+        if let text = model.configuration.text { object["text"] = .object(text.sizes) }
+        if let vision = model.configuration.vision { object["vision"] = .object(vision.sizes) }
+        object["towers"] = .array(
+            towers.map { tower in
+                var entry: JSONObject = [
+                    "role": .string(tower.role.rawValue),
+                    "fingerprint": .string(tower.model.fingerprint),
+                ]
+                if let text = tower.model.configuration.text { entry["text"] = .object(text.sizes) }
+                if let vision = tower.model.configuration.vision {
+                    entry["vision"] = .object(vision.sizes)
+                }
+                return .object(entry)
+            })
+        object["recipes"] = .array(
+            (recipes.map(\.name) + imageRecipes.map(\.rawValue)).map { .string($0) })
         return object
     }
 
     /// One line for the log: what towers it has and how large they are.
     var summary: String {
         var parts: [String] = []
-        if let vision = model.configuration.vision {
-            parts.append(
-                "image \(vision.imageSize) px, patch \(vision.patchSize), "
-                    + "\(vision.layers) × \(vision.width)")
+        for tower in towers {
+            let role = towers.count > 1 ? "\(tower.role.rawValue) " : ""
+            if let vision = tower.model.configuration.vision {
+                parts.append(
+                    "\(role)image \(vision.imageSize) px, patch \(vision.patchSize), "
+                        + "\(vision.layers) × \(vision.width)")
+            }
+            if let text = tower.model.configuration.text {
+                parts.append(
+                    "\(role)text \(text.contextLength) tokens, \(text.layers) × \(text.width)")
+            }
         }
-        if let text = model.configuration.text {
-            parts.append(
-                "text \(text.contextLength) tokens, \(text.layers) × \(text.width)")
-        }
-        return parts.joined(separator: "; ") + "; fingerprint \(model.fingerprint.prefix(12))"
+        return parts.joined(separator: "; ") + "; fingerprint \(fingerprint.prefix(12))"
+    }
+}
+
+extension TextConfiguration {
+    fileprivate var sizes: JSONObject {
+        [
+            "embedding_width": .integer(embeddingWidth), "width": .integer(width),
+            "layers": .integer(layers), "heads": .integer(heads),
+            "context_length": .integer(contextLength),
+            "vocabulary_size": .integer(vocabularySize),
+        ]
+    }
+}
+
+extension VisionConfiguration {
+    fileprivate var sizes: JSONObject {
+        [
+            "embedding_width": .integer(embeddingWidth), "width": .integer(width),
+            "layers": .integer(layers), "heads": .integer(heads),
+            "image_size": .integer(imageSize), "patch_size": .integer(patchSize),
+        ]
     }
 }

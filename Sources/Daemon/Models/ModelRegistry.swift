@@ -34,8 +34,7 @@ package struct ModelRegistry: Sendable {
                 throw .unsupported(
                     what: "model name", expected: "each name once", actual: "two \(source.name)")
             }
-            models.append(
-                LoadedModel(name: source.name, model: try ModelRegistry.load(source.path)))
+            models.append(try ModelRegistry.load(source))
         }
         guard let first = models.first else {
             throw .unsupported(what: "models", expected: "at least one", actual: "none")
@@ -51,9 +50,22 @@ package struct ModelRegistry: Sendable {
     }
 
     /// Loads the model at a path, or the one compiled into the binary.
-    package static func load(_ path: String) throws(EncoderError) -> CLIPModel {
-        path == Source.embeddedPath
-            ? try CLIPModel.load(.embeddedDefault) : try CLIPModel.load(path: path)
+    ///
+    /// A path may name one of several encoders behind a `#` (`sd_xl_base.safetensors#clip_g`).
+    package static func load(_ source: Source) throws(EncoderError) -> LoadedModel {
+        if source.path == Source.embeddedPath {
+            return try LoadedModel(
+                name: source.name, contents: try .directory(.embeddedDefault))
+        }
+        var path = source.path
+        var role: EncoderRole?
+        if let mark = path.lastIndex(of: "#"),
+            let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
+        {
+            role = named
+            path = String(path[..<mark])
+        }
+        return try LoadedModel(name: source.name, contents: try .open(path), only: role)
     }
 
     /// The model of a request; `default` always means the default model.

@@ -18,6 +18,13 @@ struct OperationContext: Sendable {
     let inputs: [Input]
     let handles: PromptHandles
     let limits: OperationLimits
+    let conditioningCache: ConditioningCache
+    /// The textual inversions and LoRAs that were loaded when the request was planned.
+    let adapters: Adapters.Snapshot
+    let variants: EncoderVariants
+    let adapterStore: Adapters
+    /// Whether the request came in on a control endpoint.
+    let isControl: Bool
     var params: ParameterReader
 
     /// The datatype that float outputs are to be sent in (`params.datatype`).
@@ -50,7 +57,8 @@ enum OperationTable {
     static let all: [any Operation.Type] = [
         TokenizeOperation.self, EmbedTextOperation.self, EmbedImageOperation.self,
         ScoreOperation.self, RankOperation.self, ClassifyOperation.self,
-        GradientOperation.self, PrepareOperation.self,
+        GradientOperation.self, ConditionOperation.self, ConditionImageOperation.self,
+        PrepareOperation.self, LoadOperation.self, UnloadOperation.self,
     ]
 
     static let byName: [String: any Operation.Type] = Dictionary(

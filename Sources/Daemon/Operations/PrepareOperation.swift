@@ -7,8 +7,25 @@ enum PrepareOperation: Operation {
     static let name = "prepare"
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
-        context.params.has("labels")
+        if context.params.has("recipe") { return try planConditioning(&context) }
+        return context.params.has("labels")
             ? try planClasses(&context) : try planPrompts(&context)
+    }
+
+    private static func planConditioning(
+        _ context: inout OperationContext
+    ) throws(WireFault) -> WorkPlan {
+        let hasAccounting = try context.params.bool("accounting", default: true)
+        let source = try ConditioningSource(&context)
+        let handles = context.handles
+        let model = context.model
+        let warnings = context.params.unknownParameterWarnings
+        return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
+            let prepared = try source.prepared()
+            var result = source.result(prepared, hasAccounting: hasAccounting)
+            result["handle"] = .string(handles.insert(.conditioning(prepared), model: model))
+            return Outcome(model: model, result: result, warnings: warnings + prepared.warnings)
+        }
     }
 
     private static func planPrompts(

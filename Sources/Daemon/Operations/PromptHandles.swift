@@ -30,11 +30,13 @@ package final class PromptHandles: Sendable {
     package enum Content: Sendable {
         case prompts(PreparedPrompts)
         case classes(PreparedClasses)
+        case conditioning(PreparedConditioning)
 
         var kind: String {
             switch self {
             case .prompts: "prompts"
             case .classes: "labels"
+            case .conditioning: "prompts for condition"
             }
         }
     }
@@ -72,7 +74,7 @@ package final class PromptHandles: Sendable {
                 state.entries[oldest.key] = nil
             }
             state.entries[handle] = Entry(
-                model: model.model.fingerprint, content: content, lastUse: state.clock)
+                model: model.fingerprint, content: content, lastUse: state.clock)
         }
         return handle
     }
@@ -106,6 +108,18 @@ package final class PromptHandles: Sendable {
         return classes
     }
 
+    package func conditioning(
+        _ handle: String, model: LoadedModel
+    ) throws(WireFault) -> PreparedConditioning {
+        let content = try content(handle, model: model)
+        guard case .conditioning(let prepared) = content else {
+            throw .parameter(
+                "handle", expected: "one prepared for condition (with a recipe)",
+                actual: "one prepared from \(content.kind)")
+        }
+        return prepared
+    }
+
     private func content(_ handle: String, model: LoadedModel) throws(WireFault) -> Content {
         let entry: Entry? = state.withLock { state in
             state.clock += 1
@@ -117,7 +131,7 @@ package final class PromptHandles: Sendable {
                 "handle", expected: "a handle from prepare that was not released",
                 actual: "\"\(handle.prefix(64))\"")
         }
-        guard entry.model == model.model.fingerprint else {
+        guard entry.model == model.fingerprint else {
             throw .parameter(
                 "handle", expected: "one prepared on model \"\(model.name)\"",
                 actual: "one prepared on another model")

@@ -1,11 +1,21 @@
 import Encoders
 
-/// One compute thread's own memory: a workspace a tower, kept from request to request.
+/// One compute thread's own memory: workspaces for the towers it ran, kept from request to request.
 package final class Worker {
     package let index: Int
+    let team: ComputeTeam
+    private let activationBudget: Int
+    private var seat = ComputeSeat.alone
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
-    private var text: [ObjectIdentifier: TextWorkspace] = [:]
+    private var gradients: [ObjectIdentifier: VisionWorkspace] = [:]
+    /// One a kind of tower, not one a tower: towers with other weights merged in come and go.
+    private var text: [TextKind: TextWorkspace] = [:]
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
+
+    private struct TextKind: Hashable {
+        let configuration: TextConfiguration
+        let options: ComputeOptions
+    }
 
     private struct ResizeKey: Hashable {
         let tower: ObjectIdentifier
@@ -16,21 +26,58 @@ package final class Worker {
     /// A sampler sends one size again and again; a few more are kept for mixed clients.
     private static let keptSizes = 8
 
-    init(index: Int) { self.index = index }
+    /// - Parameter activationBudget: bytes that this thread's kept activations may take.
+    init(index: Int, team: ComputeTeam, activationBudget: Int) {
+        self.index = index
+        self.team = team
+        self.activationBudget = activationBudget
+    }
 
+    /// Runs `body` while this thread counts as busy, so that free helpers join in.
+    func whileSeated(_ body: () -> Void) {
+        seat = team.sit()
+        body()
+        team.leave(seat)
+        seat = .alone
+    }
+
+    /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: VisionTower) -> VisionWorkspace {
-        let key = ObjectIdentifier(tower)
-        if let workspace = vision[key] { return workspace }
-        let workspace = tower.makeWorkspace()
-        vision[key] = workspace
+        let workspace = Self.find(ObjectIdentifier(tower), in: &vision) {
+            tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
+        }
+        workspace.seat = seat
         return workspace
     }
 
+    /// Memory for gradients of groups as large as ``gradientGroup(of:)`` says.
+    func gradientWorkspace(for tower: VisionTower) -> VisionWorkspace {
+        let workspace = Self.find(ObjectIdentifier(tower), in: &gradients) {
+            tower.makeWorkspace(
+                capacity: GradientMemory.group(
+                    tower, slots: team.places, budget: activationBudget),
+                slots: team.places, activationBudget: activationBudget)
+        }
+        workspace.seat = seat
+        return workspace
+    }
+
+    /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: TextTower) -> TextWorkspace {
-        let key = ObjectIdentifier(tower)
-        if let workspace = text[key] { return workspace }
-        let workspace = tower.makeWorkspace()
-        text[key] = workspace
+        let kind = TextKind(configuration: tower.configuration, options: tower.options)
+        let workspace = Self.find(kind, in: &text) {
+            tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
+        }
+        workspace.seat = seat
+        return workspace
+    }
+
+    private static func find<Key, Workspace>(
+        _ key: Key, in kept: inout [Key: Workspace], _ make: () -> Workspace
+    ) -> Workspace {
+        if let workspace = kept[key] { return workspace }
+        let workspace = make()
+        kept[key] = workspace
         return workspace
     }
 
@@ -45,5 +92,26 @@ package final class Worker {
         if resizing.count >= Worker.keptSizes { resizing.removeAll() }
         resizing[key] = map
         return map
+    }
+}
+
+/// How a thread's budget for kept activations is spent.
+enum GradientMemory {
+    /// Images whose gradients are computed together: as many as the tower prefers and the budget
+    /// keeps the activations of, but at least one.
+    static func group(_ tower: VisionTower, slots: Int, budget: Int) -> Int {
+        (1...tower.preferredGroup).last {
+            VisionWorkspace.gradientBytes(
+                tower.configuration, precision: tower.options.precision, capacity: $0,
+                slots: slots, recomputes: false) <= budget
+        } ?? 1
+    }
+
+    /// The least that `threads` threads need for one image each, recomputing all that can be.
+    static func least(_ tower: VisionTower, threads: Int) -> Int {
+        threads
+            * VisionWorkspace.gradientBytes(
+                tower.configuration, precision: tower.options.precision, capacity: 1,
+                slots: threads, recomputes: true)
     }
 }

@@ -8,6 +8,10 @@ package final class Engine: Sendable {
     package let registry: ModelRegistry
     package let scheduler: Scheduler
     package let handles: PromptHandles
+    /// Finished prompts of `condition`.
+    package let conditioningCache: ConditioningCache
+    package let adapters: Adapters
+    package let variants: EncoderVariants
     package let limits: OperationLimits
     package let started: UInt64
     package let canary: Canary
@@ -28,15 +32,26 @@ package final class Engine: Sendable {
         }
     }
 
+    /// Room for four hundred prompts of Stable Diffusion XL.
+    package static let defaultConditioningCacheBytes = 256 << 20
+
+    /// Room for one pair of Stable Diffusion XL's encoders with a LoRA.
+    package static let defaultVariantBytes = 4 << 30
+
     package init(
         registry: ModelRegistry, threadCount: Int,
         schedulerLimits: Scheduler.Limits = Scheduler.Limits(),
         limits: OperationLimits = OperationLimits(), handles: PromptHandles = PromptHandles(),
+        conditioningCacheBytes: Int = Engine.defaultConditioningCacheBytes,
+        variantBytes: Int = Engine.defaultVariantBytes, adapters: Adapters = Adapters(),
         transport: TransportFacts = TransportFacts()
     ) {
         self.registry = registry
         self.limits = limits
         self.handles = handles
+        conditioningCache = ConditioningCache(limit: conditioningCacheBytes)
+        variants = EncoderVariants(limit: variantBytes)
+        self.adapters = adapters
         self.transport = transport
         scheduler = Scheduler(threadCount: threadCount, limits: schedulerLimits)
         started = monotonicNow()
@@ -72,6 +87,9 @@ package final class Engine: Sendable {
     ) -> Job {
         let handles = self.handles
         let limits = self.limits
+        let cache = conditioningCache
+        let adapters = self.adapters
+        let variants = self.variants
         return Job(
             origin: Job.Origin(client: request.client, id: request.id), priority: request.priority,
             arrival: request.receivedAt,
@@ -80,6 +98,9 @@ package final class Engine: Sendable {
             plan: { () throws(WireFault) in
                 var context = OperationContext(
                     model: model, inputs: request.inputs, handles: handles, limits: limits,
+                    conditioningCache: cache, adapters: adapters.snapshot, variants: variants,
+                    adapterStore: adapters,
+                    isControl: request.isControl,
                     params: ParameterReader(request.params))
                 return try operation.plan(&context)
             },
@@ -112,7 +133,7 @@ extension Reply {
     init(_ request: Request, _ outcome: Outcome, timing: IPC.Timing? = nil) {
         self.init(
             answering: request, model: outcome.model?.name,
-            fingerprint: outcome.model?.model.fingerprint, result: outcome.result,
+            fingerprint: outcome.model?.fingerprint, result: outcome.result,
             outputs: outcome.outputs, items: outcome.items, timing: timing,
             warnings: outcome.warnings)
     }

@@ -76,9 +76,23 @@ extension Engine {
                 "failed": .integer(statistics.failed), "refused": .integer(statistics.refused),
             ],
             "handles": .integer(handles.count),
+            "conditioning_cache": .object(
+                conditioningCache.statistics.description(limit: conditioningCache.limit)),
+            "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),
+            "adapters": .object(adapters.snapshot.description),
             "resident_bytes": .integer(residentBytes()),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
+        ]
+    }
+}
+
+extension LeastRecentlyUsed.Statistics {
+    fileprivate func description(limit: Int) -> JSONObject {
+        [
+            "entries": .integer(entries), "bytes": .integer(bytes),
+            "limit_bytes": .integer(limit), "hits": .integer(hits),
+            "misses": .integer(misses), "evictions": .integer(evictions),
         ]
     }
 }

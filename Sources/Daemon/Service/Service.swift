@@ -40,6 +40,9 @@ final class Service: Sendable {
         engine = Engine(
             registry: registry, threadCount: configuration.threads,
             schedulerLimits: configuration.limits,
+            conditioningCacheBytes: configuration.conditioningCacheBytes,
+            variantBytes: configuration.encoderVariantBytes,
+            adapters: try Adapters(configuration.adapters),
             transport: Engine.TransportFacts(
                 limits: { wire.limits.description },
                 counters: { [weak server] in server?.counters.description ?? JSONObject() }))

@@ -6,8 +6,8 @@
 /// as a word of its own ends a chunk, except within brackets that change a weight, where the
 /// original takes it for a word of negative weight, and so do we.
 enum AttentionSyntax {
-    static func parse(_ prompt: String) throws(PromptError) -> [PromptPiece] {
-        var parser = Parser(scalars: Array(prompt.unicodeScalars))
+    static func parse(_ source: SourceText) throws(PromptError) -> [PromptPiece] {
+        var parser = Parser(source: source)
         return try parser.parse()
     }
 
@@ -17,13 +17,17 @@ enum AttentionSyntax {
     }
 
     private struct Parser {
+        let source: SourceText
         let scalars: [Unicode.Scalar]
         var items: [Item] = []
         /// Numbers of items before each open bracket.
         var round: [Int] = []
         var square: [Int] = []
 
-        init(scalars: [Unicode.Scalar]) { self.scalars = scalars }
+        init(source: SourceText) {
+            self.source = source
+            scalars = source.scalars
+        }
 
         mutating func parse() throws(PromptError) -> [PromptPiece] {
             var index = 0
@@ -58,7 +62,7 @@ enum AttentionSyntax {
                         close(round.popLast(), by: value, orText: start..<index)
                     } else {
                         throw .syntax(
-                            offset: number.digits.lowerBound,
+                            offset: source.offset(of: number.digits.lowerBound),
                             message: "\(scalars[number.digits].text) is no number")
                     }
                 default:
@@ -81,7 +85,7 @@ enum AttentionSyntax {
         private func checkDepth(at offset: Int) throws(PromptError) {
             guard round.count + square.count < PromptSyntax.deepestNesting else {
                 throw .syntax(
-                    offset: offset,
+                    offset: source.offset(of: offset),
                     message: "more than \(PromptSyntax.deepestNesting) open brackets")
             }
         }
@@ -151,7 +155,7 @@ enum AttentionSyntax {
                 let first = items[index]
                 guard Float(first.weight).isFinite else {
                     throw .syntax(
-                        offset: first.text.startIndex,
+                        offset: source.offset(of: first.text.startIndex),
                         message: "the weight \(first.weight) is not finite in single precision")
                 }
                 var text = String.UnicodeScalarView()

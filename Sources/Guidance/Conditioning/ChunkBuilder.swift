@@ -1,4 +1,4 @@
-/// Fills chunks with content tokens, by the rules of a dialect.
+/// Fills chunks with content, by the rules of a dialect.
 struct ChunkBuilder {
     /// A1111's `comma_padding_backtrack`, in tokens.
     static let commaBacktrack = 20
@@ -6,15 +6,13 @@ struct ChunkBuilder {
     static let longPiece = 8
 
     let syntax: PromptSyntax
-    /// Content tokens of a full chunk.
+    /// Content entries of a full chunk; no unit has more.
     let capacity: Int
     /// The token of a comma that ends a word.
     let comma: Int32?
-    /// Content tokens appended so far.
-    private(set) var contentCount = 0
 
-    private var chunks: [[WeightedToken]] = []
-    private var current: [WeightedToken] = []
+    private var chunks: [[WeightedEntry]] = []
+    private var current: [WeightedEntry] = []
     /// Where the current chunk's last comma is.
     private var lastComma: Int?
 
@@ -24,29 +22,24 @@ struct ChunkBuilder {
         self.comma = comma
     }
 
-    mutating func append(_ tokens: [Int32], weight: Float) {
-        contentCount += tokens.count
-        switch syntax {
-        case .plain:
-            break
-        case .a1111:
-            for token in tokens { appendBacktracking(WeightedToken(token: token, weight: weight)) }
-            return
-        case .comfy:
-            if tokens.count < Self.longPiece, tokens.count <= capacity,
-                current.count + tokens.count > capacity
-            {
+    /// Appends what was tokenized in one go.
+    mutating func append(_ units: some Collection<ContentUnit>, weight: Float) {
+        if syntax == .comfy {
+            let count = units.reduce(0) { $0 + $1.count }
+            if count < Self.longPiece, count <= capacity, current.count + count > capacity {
                 closeChunk()
             }
         }
-        for token in tokens {
-            if current.count == capacity { closeChunk() }
-            current.append(WeightedToken(token: token, weight: weight))
+        for unit in units {
+            if syntax == .a1111 { backtrack(for: unit) }
+            if current.count + unit.count > capacity { closeChunk() }
+            for entry in unit.entries { current.append(.init(entry: entry, weight: weight)) }
         }
     }
 
-    private mutating func appendBacktracking(_ token: WeightedToken) {
-        if token.token == comma {
+    /// A1111's care for commas, before a unit is appended.
+    private mutating func backtrack(for unit: ContentUnit) {
+        if case .token(let token) = unit, token == comma {
             lastComma = current.count
         } else if current.count == capacity, let lastComma,
             capacity - lastComma <= Self.commaBacktrack
@@ -56,8 +49,6 @@ struct ChunkBuilder {
             closeChunk()
             current = Array(moved)
         }
-        if current.count == capacity { closeChunk() }
-        current.append(token)
     }
 
     /// Ends the current chunk, also an empty one.
@@ -68,7 +59,7 @@ struct ChunkBuilder {
     }
 
     /// All chunks; an empty one when there is no content.
-    mutating func finish() -> [[WeightedToken]] {
+    mutating func finish() -> [[WeightedEntry]] {
         if !current.isEmpty || chunks.isEmpty { closeChunk() }
         return chunks
     }

@@ -6,25 +6,11 @@ public enum PromptSyntax: String, Sendable, CaseIterable {
     case a1111
     /// ComfyUI.
     case comfy
+    /// compel 2.5, the library that diffusers recommends.
+    case compel
 
     /// Deeper brackets are refused: the time to weight a text grows with its depth.
     public static let deepestNesting = 200
-
-    /// Splits a prompt into pieces of one weight each, by the rules of the dialect.
-    ///
-    /// Pieces come in the order of the text, without empty ones; the text of a piece keeps its
-    /// white space. A prompt without text gives no pieces.
-    ///
-    /// - Throws: `PromptError.syntax` for a weight that is no finite number in single precision, and
-    ///   for brackets nested deeper than `deepestNesting`. Nothing else is an error: brackets that
-    ///   do not match mean what they mean to the original.
-    public func parse(_ prompt: String) throws(PromptError) -> [PromptPiece] {
-        switch self {
-        case .plain: prompt.isEmpty ? [] : [.text(prompt, weight: 1)]
-        case .a1111: try AttentionSyntax.parse(prompt)
-        case .comfy: try ComfySyntax.parse(prompt)
-        }
-    }
 }
 
 /// A part of a prompt after its syntax has been read.
@@ -43,6 +29,12 @@ public enum PromptError: Error, Equatable, Sendable {
     case tooLong(tokens: Int, limit: Int, excess: String)
     /// The text tower has no room for a prompt beside the start and the end token.
     case contextLength(Int)
+    /// The number of the sampler's steps is out of range.
+    case steps(Int)
+    /// A textual inversion has more vectors than a chunk has room for, or none.
+    case embedding(name: String, vectors: Int, limit: Int)
+    /// More of something than one prompt may ask for.
+    case tooMany(what: String, limit: Int, actual: Int)
 }
 
 extension PromptError: CustomStringConvertible {
@@ -54,6 +46,12 @@ extension PromptError: CustomStringConvertible {
             "the prompt has \(tokens) tokens, the limit is \(limit); this does not fit: \(excess)"
         case .contextLength(let length):
             "context length: expected at least 3, found \(length)"
+        case .steps(let steps):
+            "steps: expected 1...\(A1111Schedule.mostSteps), found \(steps)"
+        case .embedding(let name, let vectors, let limit):
+            "the embedding \(name) has \(vectors) vectors, a chunk has room for 1...\(limit)"
+        case .tooMany(let what, let limit, let actual):
+            "\(what): the limit is \(limit), the prompt asks for \(actual)"
         }
     }
 }

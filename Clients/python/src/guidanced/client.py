@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from .conditioning import conditioning_of, conditioning_params
 from .errors import (
     BadRequest,
     DaemonWarning,
@@ -28,9 +29,11 @@ from .errors import (
 from .images import Collected, Images, collect
 from .results import (
     Classification,
+    Conditioning,
     FloatArray,
     Gradient,
     Handle,
+    ImageConditioning,
     Ranked,
     Ranking,
     ResultArray,
@@ -287,6 +290,122 @@ class Client:
         result = Classification(values, tuple(listed), reply.items)
         return _checked(result, reply.items, strict)
 
+    # Conditioning -------------------------------------------------------------------------------
+
+    def condition(
+        self,
+        prompts: Union[Texts, Handle],
+        recipe: str = "sd1",
+        negative: Union[Texts, None] = None,
+        *,
+        clip_skip: int | None = None,
+        syntax: str = "plain",
+        long_prompts: str = "error",
+        negative_policy: str | None = None,
+        prompts_2: Union[Texts, None] = None,
+        negative_2: Union[Texts, None] = None,
+        steps: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        crop: tuple[int, int] | None = None,
+        original_size: tuple[int, int] | None = None,
+        aesthetic_score: float | None = None,
+        negative_aesthetic_score: float | None = None,
+        hidden_width: int | None = None,
+        loras: Union[Mapping[str, float], None] = None,
+        datatype: str = "FP32",
+        model: str | None = None,
+    ) -> Conditioning:
+        """The vectors that a sampler is conditioned on: what its own text encoders would give.
+
+        Args:
+            prompts: one or several, or a handle of ``prepare`` with a recipe, which stands for every
+                other argument but sizes, scores and datatype.
+            recipe: ``"sd1"``, ``"sd2"``, ``"sdxl"``, ``"sdxl-refiner"``, ``"sd3-clip"`` or
+                ``"flux-clip"``.
+            negative: one for all prompts, or one a prompt; without them ``negative_policy`` decides.
+            clip_skip: layers to leave out, with diffusers' meaning; the negative prompts' too.
+            syntax: the prompts' language: ``"plain"``, ``"a1111"``, ``"comfy"`` or ``"compel"``.
+            long_prompts: ``"error"``, ``"truncate"`` or ``"chunk"``.
+            negative_policy: ``"zeros"`` or ``"empty"`` for absent negative prompts.
+            prompts_2, negative_2: what the recipe's second encoder reads instead.
+            steps: the sampler's, for scheduled prompts.
+            width, height, crop, original_size: for ``time_ids``, in pixels; crop is (top, left), the
+                original size (width, height).
+            hidden_width: to which hidden states are filled up with zeros (``sd3-clip``: 4096).
+            loras: strengths by the names under which the daemon loaded them.
+        """
+        sizes: dict[str, Any] = {
+            "width": width,
+            "height": height,
+            "crop_top": None if crop is None else crop[0],
+            "crop_left": None if crop is None else crop[1],
+            "original_width": None if original_size is None else original_size[0],
+            "original_height": None if original_size is None else original_size[1],
+            "aesthetic_score": aesthetic_score,
+            "negative_aesthetic_score": negative_aesthetic_score,
+            "datatype": datatype,
+        }
+        sizes = {key: value for key, value in sizes.items() if value is not None}
+        if isinstance(prompts, Handle):
+            if prompts.conditioning is None:
+                raise ValueError("the handle was prepared without a recipe")
+            chosen = prompts.model if model is None else model
+            return conditioning_of(self._with_handle("condition", sizes, (), prompts, chosen))
+        params = conditioning_params(
+            _strings(prompts, "prompts"),
+            recipe,
+            negative=None if negative is None else _strings(negative, "negative"),
+            clip_skip=clip_skip,
+            syntax=syntax,
+            long_prompts=long_prompts,
+            negative_policy=negative_policy,
+            prompts_2=None if prompts_2 is None else _strings(prompts_2, "prompts_2"),
+            negative_2=None if negative_2 is None else _strings(negative_2, "negative_2"),
+            steps=steps,
+            hidden_width=hidden_width,
+            loras=loras,
+        )
+        return conditioning_of(self.request("condition", {**params, **sizes}, model=model))
+
+    def condition_image(
+        self,
+        images: Union[Images, None],
+        recipe: str = "unclip",
+        *,
+        mix: bool = False,
+        weights: Union[Sequence[float], None] = None,
+        prompts: Union[Texts, None] = None,
+        model: str | None = None,
+        strict: bool = True,
+    ) -> ImageConditioning:
+        """What image-conditioned samplers take.
+
+        Args:
+            images: N of them; ``None`` for a mix of texts alone.
+            recipe: ``"unclip"``, ``"ip-adapter"`` or ``"ip-adapter-plus"``.
+            mix: one row of all images, and of ``prompts``, times ``weights`` (their mean without).
+        """
+        collected = None if images is None else collect(images)
+        params: dict[str, Any] = {"recipe": recipe, "mix": mix}
+        if weights is not None:
+            params["weights"] = [float(weight) for weight in weights]
+        if prompts is not None:
+            params["prompts"] = list(_strings(prompts, "prompts"))
+        inputs = () if collected is None else collected.inputs()
+        reply = self.request("condition_image", params, inputs, model=model)
+        parts = {
+            name: None if name not in reply.outputs else np.asarray(reply.outputs[name], np.float32)
+            for name in (
+                "image_embeddings",
+                "negative_image_embeddings",
+                "hidden_states",
+                "negative_hidden_states",
+            )
+        }
+        result = ImageConditioning(**parts, items=reply.items, fingerprint=reply.fingerprint)
+        return _checked(result, reply.items, strict)
+
     # Guidance -----------------------------------------------------------------------------------
 
     def gradient(
@@ -348,13 +467,18 @@ class Client:
         *,
         weights: Union[Sequence[float], None] = None,
         metric: str = "cosine",
+        recipe: str | None = None,
         model: str | None = None,
+        **conditioning: Any,
     ) -> Handle:
-        """Has the daemon encode prompts once, for many calls of ``gradient``, ``score`` or ``rank``.
+        """Has the daemon encode prompts once, for many calls of ``gradient``, ``score`` or ``rank``,
+        or with a recipe for ``condition``.
 
         With several endpoints the handle is prepared on each daemon when it is first used there.
 
         Args:
+            recipe, conditioning: as ``condition`` takes them (negative, clip_skip, syntax,
+                long_prompts, negative_policy, prompts_2, negative_2, steps, hidden_width, loras).
             weights: what ``gradient`` weighs the prompts with.
             metric: what ``score`` or ``rank`` will use; ``"clipscore"`` encodes other texts.
         """
@@ -365,7 +489,10 @@ class Client:
             None if weights is None else tuple(float(weight) for weight in weights),
             metric,
             self._model if model is None else model,
+            None if recipe is None else conditioning_params(tuple(listed), recipe, **conditioning),
         )
+        if recipe is None and conditioning:
+            raise TypeError(f"{sorted(conditioning)[0]}: needs a recipe")
         reply, address = self._request("prepare", _prepare_params(handle), model=handle.model)
         with self._prepared_lock:
             self._prepared[handle.id] = {address: _handle_of(reply)}
@@ -539,6 +666,8 @@ def _strings(value: object, name: str) -> tuple[str, ...]:
 
 
 def _prepare_params(handle: Handle) -> dict[str, Any]:
+    if handle.conditioning is not None:
+        return dict(handle.conditioning)
     params: dict[str, Any] = {"prompts": list(handle.prompts), "metric": handle.metric}
     if handle.weights is not None:
         params["weights"] = list(handle.weights)

@@ -111,8 +111,76 @@ class Tokenization:
 
 
 @dataclass(frozen=True)
+class ConditioningSegment:
+    """What a sampler is conditioned on during some of its steps.
+
+    Attributes:
+        until_step: one more than the segment's last step, counted from 0; ``None`` when it holds for
+            all steps.
+        hidden_states: float32 [M, T, D], or ``None`` when the recipe has none.
+        pooled: float32 [M, P], or ``None``.
+        negative_hidden_states, negative_pooled: the same for the negative prompts, as many tokens.
+    """
+
+    until_step: int | None
+    hidden_states: FloatArray | None
+    pooled: FloatArray | None
+    negative_hidden_states: FloatArray | None
+    negative_pooled: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The vectors that a sampler is conditioned on, for N prompts.
+
+    A row is a prompt; a prompt in several parts (``AND``) has a row a part, and ``report["rows"]``
+    says which prompt each row belongs to and with which weight.
+
+    Attributes:
+        hidden_states: float32 [M, T, D], or ``None`` when the recipe has none.
+        pooled: float32 [M, P], or ``None``.
+        negative_hidden_states, negative_pooled: the same for the negative prompts.
+        report: the daemon's account: recipe, encoders, and for every prompt and encoder the rows of
+            token ids, weights, ends and dropped text.
+        time_ids, negative_time_ids: float32 [M, 6] or [M, 5] where the recipe has them.
+        segments: one, or for scheduled prompts one a stretch of steps; the arrays above are the first
+            one's.
+    """
+
+    hidden_states: FloatArray | None
+    pooled: FloatArray | None
+    negative_hidden_states: FloatArray | None
+    negative_pooled: FloatArray | None
+    report: dict[str, Any]
+    time_ids: FloatArray | None = None
+    negative_time_ids: FloatArray | None = None
+    segments: tuple[ConditioningSegment, ...] = ()
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageConditioning:
+    """What image-conditioned samplers take, for N images.
+
+    Attributes:
+        image_embeddings, negative_image_embeddings: float32 [N, D], for ``unclip`` and ``ip-adapter``.
+        hidden_states, negative_hidden_states: float32 [N, T, W], for ``ip-adapter-plus``.
+        items: failures of single images (their rows are NaN), with ``strict=False``.
+    """
+
+    image_embeddings: FloatArray | None
+    negative_image_embeddings: FloatArray | None
+    hidden_states: FloatArray | None
+    negative_hidden_states: FloatArray | None
+    items: tuple[ItemFailure, ...] = ()
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
 class Handle:
     """Prompts that the daemon keeps encoded; pass it to ``gradient`` and others in their place.
+
+    ``conditioning`` holds what was prepared for ``condition``, by the wire's names.
 
     A handle belongs to the client that made it. It outlives a restart of the daemon, because the
     client prepares it anew where the daemon does not know it.
@@ -123,4 +191,5 @@ class Handle:
     weights: tuple[float, ...] | None = None
     metric: str = "cosine"
     model: str | None = None
+    conditioning: dict[str, Any] | None = None
     result: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)

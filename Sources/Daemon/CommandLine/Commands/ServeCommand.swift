@@ -7,7 +7,7 @@ package struct ServeCommand: ParsableCommand {
         commandName: "serve", abstract: "Run the daemon.",
         usage: """
             guidanced serve [--bind ENDPOINT]... [--control ENDPOINT] [--model NAME=PATH]... \
-            [--default-model NAME] [--precision f32] [--threads N] [--config FILE] [--log-level LEVEL]
+            [--default-model NAME] [--lora NAME=FILE]... [--embedding NAME=FILE]... [--precision f32] [--threads N] [--config FILE] [--log-level LEVEL]
             """,
         discussion: """
             Listens at ipc://$XDG_RUNTIME_DIR/guidanced.sock, or where that is unset at \
@@ -40,6 +40,18 @@ package struct ServeCommand: ParsableCommand {
         help: ArgumentHelp(
             "The model of requests that name none (default: the first).", valueName: "name"))
     package var defaultModel: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A LoRA for text encoders, which requests use by name; may be repeated.",
+            valueName: "name=file"), completion: .file())
+    package var lora: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A textual inversion, which prompts use by name; may be repeated.",
+            valueName: "name=file"), completion: .file())
+    package var embedding: [String] = []
 
     @Option(help: ArgumentHelp("The precision of the weights; f32.", valueName: "precision"))
     package var precision: String?
@@ -99,6 +111,13 @@ package struct ServeCommand: ParsableCommand {
             }
             settings.models = Stated(sources, .flags)
         }
+        if !lora.isEmpty {
+            settings.loras = Stated(try ServeCommand.adapters(lora, .lora), .flags)
+        }
+        if !embedding.isEmpty {
+            settings.embeddings = Stated(
+                try ServeCommand.adapters(embedding, .embedding), .flags)
+        }
         if let defaultModel { settings.defaultModel = Stated(defaultModel, .flags) }
         if let precision { try SettingRules.checkPrecision(precision, .flags) }
         if let threads {
@@ -107,6 +126,14 @@ package struct ServeCommand: ParsableCommand {
                 .flags)
         }
         return settings
+    }
+
+    private static func adapters(
+        _ texts: [String], _ kind: Adapters.Kind
+    ) throws(ConfigurationError) -> [Adapters.Source] {
+        var sources: [Adapters.Source] = []
+        for text in texts { sources.append(try AdapterArgument.parse(text, kind)) }
+        return sources
     }
 
     /// Flags over file over defaults.

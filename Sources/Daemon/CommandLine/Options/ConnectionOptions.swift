@@ -118,3 +118,21 @@ package enum ModelArgument {
         return ModelRegistry.Source(name: name, path: path)
     }
 }
+
+/// `NAME=FILE` of a textual inversion or a LoRA.
+package enum AdapterArgument {
+    /// - Throws: `ConfigurationError` for a text without a name or a file.
+    package static func parse(
+        _ text: String, _ kind: Adapters.Kind
+    ) throws(ConfigurationError) -> Adapters.Source {
+        guard let sign = text.firstIndex(of: "="), text.index(after: sign) < text.endIndex else {
+            throw ConfigurationError(
+                .flags, kind.rawValue, expected: "NAME=FILE", actual: SettingRules.quoted(text))
+        }
+        return Adapters.Source(
+            kind: kind,
+            name: try SettingRules.checkAdapterName(
+                String(text[..<sign]), kind.rawValue, .flags),
+            path: String(text[text.index(after: sign)...]))
+    }
+}

@@ -26,6 +26,9 @@ package enum EmbeddingFormat: String, CaseIterable, Sendable, ExpressibleByArgum
 extension Metric: ExpressibleByArgument {}
 extension SteeringLoss: ExpressibleByArgument {}
 extension Overflow: ExpressibleByArgument {}
+extension PromptSyntax: ExpressibleByArgument {}
+extension LongPromptPolicy: ExpressibleByArgument {}
+extension NegativePolicy: ExpressibleByArgument {}
 
 /// What to do with prompts that are too long for the text tower.
 package struct PromptOptions: ParsableArguments {

@@ -1,0 +1,158 @@
+package import Guidance
+import IPC
+package import JSON
+
+/// Finished prompts and their negatives, ready to be put into a reply.
+package struct PreparedConditioning: Sendable {
+    /// What is on the other side of the guidance.
+    package enum Negative: Sendable {
+        case prompts([FinishedPrompt])
+        /// Zeros in the shape of the prompts' vectors.
+        case zeros
+    }
+
+    package let recipe: ConditioningRecipe
+    package let prompts: [FinishedPrompt]
+    package let negative: Negative
+    /// The empty prompt, by which shorter ones are padded; `nil` when all are of one length.
+    package let empty: FinishedPrompt?
+    /// What the reply says of the request: recipe, syntax and so on.
+    package let head: JSONObject
+    package let warnings: [String]
+}
+
+extension PreparedConditioning {
+    private var negatives: [FinishedPrompt] {
+        if case .prompts(let prompts) = negative { prompts } else { [] }
+    }
+
+    /// Tokens of every output.
+    private var tokens: Int {
+        (prompts + negatives).map(\.vectors.tokens).max() ?? 0
+    }
+
+    /// Where segments of steps end, over all prompts.
+    private var boundaries: [Int] {
+        Set((prompts + negatives).flatMap(\.vectors.boundaries)).sorted()
+    }
+
+    /// `hidden_states` [M, T, D], `pooled` [M, P], the negative ones, `time_ids` [M, 6 or 5] and
+    /// `negative_time_ids`; M is the number of prompts' parts. With several segments of steps the
+    /// tensors of the first are `hidden_states.0` and so on.
+    func outputs(_ datatype: OutputDatatype, _ sizes: ImageSizes) throws(WireFault) -> [Output] {
+        var outputs: [Output] = []
+        let boundaries = boundaries
+        let tokens = tokens
+        for (number, boundary) in boundaries.enumerated() {
+            let suffix = boundaries.count > 1 ? ".\(number)" : ""
+            let parts = parts(of: prompts, until: boundary, tokens: tokens)
+            try append(parts, "", suffix, datatype, to: &outputs)
+            var against = self.parts(of: negatives, until: boundary, tokens: tokens)
+            if case .zeros = negative {
+                against = self.parts(of: prompts, until: boundary, tokens: tokens).map(\.zeros)
+            }
+            try append(against, "negative_", suffix, datatype, to: &outputs)
+        }
+        if let kind = recipe.timeIDs {
+            for (name, isNegative, count) in [
+                ("time_ids", false, rowCount(prompts)),
+                ("negative_time_ids", true, negativeRowCount),
+            ] {
+                let row = kind.values(sizes, isNegative: isNegative)
+                outputs.append(
+                    try Output(
+                        name: name, shape: [count, row.count],
+                        values: (0..<count).flatMap { _ in row }, datatype: datatype))
+            }
+        }
+        return outputs
+    }
+
+    private func parts(
+        of prompts: [FinishedPrompt], until boundary: Int, tokens: Int
+    ) -> [PromptVectors.Part] {
+        prompts.flatMap { prompt in
+            prompt.vectors.segment(until: boundary).parts.map { part in
+                part.tokens == tokens
+                    ? part
+                    : part.padded(
+                        to: tokens, empty: empty?.vectors.segments[0].parts[0].hidden ?? [])
+            }
+        }
+    }
+
+    private func append(
+        _ parts: [PromptVectors.Part], _ prefix: String, _ suffix: String,
+        _ datatype: OutputDatatype, to outputs: inout [Output]
+    ) throws(WireFault) {
+        guard let first = parts.first else { return }
+        if recipe.hasHiddenStates {
+            let width = first.hidden.count / max(first.tokens, 1)
+            outputs.append(
+                try Output(
+                    name: prefix + "hidden_states" + suffix,
+                    shape: [parts.count, first.tokens, width],
+                    values: parts.count == 1 ? first.hidden : parts.flatMap(\.hidden),
+                    datatype: datatype))
+        }
+        if let pooled = first.pooled {
+            outputs.append(
+                try Output(
+                    name: prefix + "pooled" + suffix, shape: [parts.count, pooled.count],
+                    values: parts.flatMap { $0.pooled ?? [] }, datatype: datatype))
+        }
+    }
+
+    private func rowCount(_ prompts: [FinishedPrompt]) -> Int {
+        prompts.reduce(0) { $0 + $1.vectors.partCount }
+    }
+
+    private var negativeRowCount: Int {
+        if case .zeros = negative { rowCount(prompts) } else { rowCount(negatives) }
+    }
+
+    /// The reply's `result`: what was asked for, the rows' meaning and the token accounting.
+    ///
+    /// - Parameter hasAccounting: whether the prompts' token accounting is wanted.
+    func result(hasAccounting: Bool) -> JSONObject {
+        var result = head
+        result["tokens"] = .integer(tokens)
+        let boundaries = boundaries
+        if boundaries.count > 1 {
+            result["segments"] = .array(boundaries.map { ["until_step": .integer($0)] })
+        }
+        result["rows"] = PreparedConditioning.rows(prompts)
+        if hasAccounting { result["prompts"] = .array(prompts.map { .object($0.report) }) }
+        switch negative {
+        case .zeros:
+            result["negative"] = "zeros"
+        case .prompts(let negatives):
+            result["negative"] = "prompts"
+            result["negative_rows"] = PreparedConditioning.rows(negatives)
+            if hasAccounting {
+                result["negative_prompts"] = .array(negatives.map { .object($0.report) })
+            }
+        }
+        return result
+    }
+
+    /// Which prompt each row of the outputs belongs to, and with which weight its part counts.
+    private static func rows(_ prompts: [FinishedPrompt]) -> JSONValue {
+        .array(
+            prompts.enumerated().flatMap { index, prompt in
+                prompt.vectors.segments[0].parts.map { part in
+                    ["prompt": .integer(index), "weight": .number(part.weight)]
+                }
+            })
+    }
+}
+
+extension PromptVectors.Part {
+    /// The same shape, filled with zeros.
+    fileprivate var zeros: Self {
+        var result = self
+        result.hidden = [Float](repeating: 0, count: hidden.count)
+        result.pooled = pooled.map { [Float](repeating: 0, count: $0.count) }
+        return result
+    }
+}

@@ -1,0 +1,56 @@
+package import Guidance
+package import JSON
+
+/// A prompt's finished vectors and its accounting, as they are cached.
+package struct FinishedPrompt: Sendable {
+    package let vectors: PromptVectors
+    /// The accounting: `encoders`, and `segments` of a prompt that changes.
+    package let report: JSONObject
+    package let droppedTokens: Int
+    package let droppedText: String
+    package let ignoredText: [String]
+}
+
+/// A prompt as a request states it.
+struct PromptText: Hashable, Sendable {
+    var text: String
+    /// What the recipe's second encoder gets instead.
+    var second: String?
+    /// In A1111's dialect the negative prompt has a language of its own.
+    var isNegative = false
+}
+
+/// A prompt and the parameters that faults name.
+struct PlacedPrompt: Sendable {
+    let prompt: PromptText
+    let field: String
+    let secondField: String
+}
+
+/// What decides a finished prompt: equal keys, equal bits.
+package struct ConditioningKey: Hashable, Sendable {
+    struct LoRA: Hashable, Sendable {
+        let name: String
+        let strength: Double
+    }
+
+    /// Of the model's weights and tokenizers.
+    let fingerprint: String
+    /// Of the textual inversions and LoRAs that are loaded.
+    let generation: Int
+    let loras: [LoRA]
+    let recipe: String
+    let syntax: PromptSyntax
+    let longPrompts: LongPromptPolicy
+    let clipSkip: Int
+    let hiddenWidth: Int?
+    let steps: Int?
+    let prompt: PromptText
+
+    /// Memory, roughly.
+    var bytes: Int {
+        fingerprint.utf8.count + prompt.text.utf8.count + (prompt.second?.utf8.count ?? 0) + 256
+    }
+}
+
+package typealias ConditioningCache = LeastRecentlyUsed<ConditioningKey, FinishedPrompt>

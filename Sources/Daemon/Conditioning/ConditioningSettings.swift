@@ -1,0 +1,121 @@
+import Guidance
+import IPC
+import JSON
+
+/// What a `condition` request asks for beside its prompts.
+struct ConditioningSettings: Sendable {
+    let recipe: ConditioningRecipe
+    let syntax: PromptSyntax
+    let longPrompts: LongPromptPolicy
+    let clipSkip: Int
+    /// Width to which hidden states are filled up, instead of the recipe's.
+    let hiddenWidth: Int?
+    /// How many steps the sampler will take; `nil` when it was not said.
+    let steps: Int?
+
+    static let steps = 1...1000
+    static let clipSkips = 0...100
+    static let hiddenWidths = 1...65_536
+
+    /// Reads `recipe`, `syntax`, `long_prompts`, `clip_skip`, `hidden_width` and `steps`.
+    ///
+    /// - Parameter fallback: the recipe when none is named.
+    init(
+        _ params: inout ParameterReader, fallback: ConditioningRecipe?
+    ) throws(WireFault) {
+        let names = ConditioningRecipe.names.map { "\"\($0)\"" }.joined(separator: ", ")
+        if let name = try params.string("recipe") {
+            guard let recipe = ConditioningRecipe.named(name) else {
+                let hint = ImageRecipe(rawValue: name) == nil ? "" : ", which is condition_image's"
+                throw .parameter(
+                    "recipe", expected: "one of \(names)",
+                    actual: "\"\(name.prefix(100))\"\(hint)")
+            }
+            self.recipe = recipe
+        } else if let fallback {
+            recipe = fallback
+        } else {
+            throw .parameter("recipe", expected: "one of \(names)", actual: "nothing")
+        }
+        syntax = try params.choice("syntax", default: PromptSyntax.plain)
+        longPrompts = try params.choice("long_prompts", default: LongPromptPolicy.error)
+        let skip = try params.integer("clip_skip", in: ConditioningSettings.clipSkips)
+        if skip ?? 0 > 0, !recipe.hasHiddenStates {
+            throw .parameter(
+                "clip_skip", expected: "none: \(recipe.name) has no hidden states",
+                actual: "\(skip ?? 0)")
+        }
+        clipSkip = skip ?? 0
+        hiddenWidth = try params.integer("hidden_width", in: ConditioningSettings.hiddenWidths)
+        steps = try params.integer("steps", in: ConditioningSettings.steps)
+    }
+}
+
+extension ImageSizes {
+    static let pixels = 1...1_000_000
+    static let offsets = -1_000_000...1_000_000
+    static let scores = -1000.0...1000.0
+
+    /// Reads `width`, `height`, `crop_top`, `crop_left`, `original_width`, `original_height`,
+    /// `aesthetic_score` and `negative_aesthetic_score`.
+    init(_ params: inout ParameterReader) throws(WireFault) {
+        let plain = ImageSizes()
+        self.init(
+            width: try params.integer("width", in: ImageSizes.pixels) ?? plain.width,
+            height: try params.integer("height", in: ImageSizes.pixels) ?? plain.height,
+            cropTop: try params.integer("crop_top", in: ImageSizes.offsets) ?? 0,
+            cropLeft: try params.integer("crop_left", in: ImageSizes.offsets) ?? 0,
+            originalWidth: try params.integer("original_width", in: ImageSizes.pixels),
+            originalHeight: try params.integer("original_height", in: ImageSizes.pixels),
+            aestheticScore: try params.number("aesthetic_score", in: ImageSizes.scores)
+                ?? plain.aestheticScore,
+            negativeAestheticScore: try params.number(
+                "negative_aesthetic_score", in: ImageSizes.scores) ?? plain.negativeAestheticScore)
+    }
+}
+
+extension [UsedLoRA] {
+    static let strengths = -100.0...100.0
+    static let limit = 64
+
+    /// Reads `loras`: `[{"name": …, "strength": 1}]`.
+    ///
+    /// - Throws: `bad_request` naming the entry at fault.
+    init(
+        _ params: inout ParameterReader, _ adapters: Adapters.Snapshot
+    ) throws(WireFault) {
+        self = []
+        let objects = try params.objects("loras", limit: Self.limit) ?? []
+        for (index, object) in objects.enumerated() {
+            let field = "loras[\(index)]"
+            var reader = ParameterReader(object, path: "\(field).")
+            let name = try reader.requiredString("name")
+            let strength = try reader.number("strength", in: Self.strengths) ?? 1
+            if let unknown = reader.unknownNames.first {
+                throw .parameter(
+                    field, expected: "only name and strength",
+                    actual: "\"\(unknown.prefix(100))\"")
+            }
+            guard let entry = adapters.loras[name] else {
+                let names = adapters.loras.keys.sorted().joined(separator: ", ")
+                throw .parameter(
+                    "\(field).name",
+                    expected: names.isEmpty ? "none: no LoRA is loaded" : "one of \(names)",
+                    actual: "\"\(name.prefix(100))\"")
+            }
+            append(UsedLoRA(entry: entry, strength: strength))
+        }
+    }
+}
+
+extension WireFault {
+    init(_ error: PromptError, field: String) {
+        let code: ErrorCode =
+            switch error {
+            case .tooLong: .promptTooLong
+            case .tooMany: .tooLarge
+            case .syntax, .contextLength, .steps, .embedding: .badRequest
+            }
+        self.init(code, error.description, field: field)
+    }
+}

@@ -1,0 +1,237 @@
+import Encoders
+import Guidance
+import IPC
+import JSON
+
+/// The work that a set of prompts needs: those that are not cached are compiled into rows of tokens,
+/// equal rows are run once, each as an item of its own.
+struct ConditioningWork: Sendable {
+    private struct Pending: Sendable {
+        let index: Int
+        let key: ConditioningKey
+        /// One an encoder.
+        let prompts: [EncoderPrompt]
+        /// Where each one's rows are.
+        let rows: [[Int]]
+    }
+
+    /// What makes two rows the same.
+    private struct RowKey: Hashable {
+        let encoder: Int
+        let loras: [EncoderVariants.Key.LoRA]
+        let row: TokenRow
+    }
+
+    private struct Row: Sendable {
+        let encoder: Int
+        let variant: EncoderVariants.Variant
+        let tokens: [Int32]
+        let endIndex: Int
+        let hidden: [Int]
+
+        /// Whether both rows run through the same tower.
+        func runsWith(_ other: Row) -> Bool {
+            encoder == other.encoder && variant.encoder === other.variant.encoder
+                && variant.masked === other.variant.masked
+        }
+    }
+
+    /// Which weights rows need.
+    private struct VariantKey: Hashable {
+        let encoder: Int
+        let loras: [EncoderVariants.Key.LoRA]
+        let hasEmbeddings: Bool
+        let isMasked: Bool
+    }
+
+    /// Rows that one request may have run.
+    static let rowLimit = 2048
+
+    private let encoders: PromptEncoders
+    /// Every prompt, in the order in which they were given.
+    private let slots: Slots<FinishedPrompt>
+    private let pending: [Pending]
+    private let rows: [Row]
+    /// The rows' numbers, encoder by encoder: neighbours run together.
+    private let order: [Int]
+    private let results: Slots<Result<EncodedRow, WireFault>>
+    private let cache: ConditioningCache
+
+    /// Prompts that need no work.
+    var cachedCount: Int { slots.count - pending.count }
+    var rowCount: Int { rows.count }
+
+    /// Compiles what is not cached, and makes the weights that it needs.
+    init(
+        _ prompts: [PlacedPrompt], encoders: PromptEncoders, cache: ConditioningCache
+    ) throws(WireFault) {
+        self.encoders = encoders
+        self.cache = cache
+        slots = Slots(count: prompts.count)
+        var pending: [Pending] = []
+        var rows: [Row] = []
+        var positions: [RowKey: Int] = [:]
+        var variants: [VariantKey: EncoderVariants.Variant] = [:]
+        for (index, placed) in prompts.enumerated() {
+            let key = encoders.key(placed.prompt)
+            if let finished = cache.value(key) {
+                slots[index] = finished
+                continue
+            }
+            let (compiled, loras) = try encoders.compile(placed)
+            let loraKeys = loras.map {
+                EncoderVariants.Key.LoRA(serial: $0.entry.serial, strength: $0.strength)
+            }
+            var places: [[Int]] = []
+            for (number, prompt) in compiled.enumerated() {
+                var own: [Int] = []
+                for row in prompt.rows {
+                    let rowKey = RowKey(encoder: number, loras: loraKeys, row: row)
+                    if let known = positions[rowKey] {
+                        own.append(known)
+                        continue
+                    }
+                    guard rows.count < ConditioningWork.rowLimit else {
+                        throw WireFault(
+                            .tooLarge,
+                            "expected at most \(ConditioningWork.rowLimit) rows of tokens, "
+                                + "found more", field: placed.field)
+                    }
+                    let wanted = VariantKey(
+                        encoder: number, loras: loraKeys, hasEmbeddings: row.tokens == nil,
+                        isMasked: !row.hiddenPositions.isEmpty)
+                    let variant: EncoderVariants.Variant
+                    if let known = variants[wanted] {
+                        variant = known
+                    } else {
+                        variant = try encoders.variant(
+                            number, loras: loras, hasEmbeddings: wanted.hasEmbeddings,
+                            isMasked: wanted.isMasked)
+                        variants[wanted] = variant
+                    }
+                    positions[rowKey] = rows.count
+                    own.append(rows.count)
+                    rows.append(
+                        Row(
+                            encoder: number, variant: variant,
+                            tokens: row.entries.map { variant.token($0) },
+                            endIndex: row.endIndex, hidden: row.hiddenPositions))
+                }
+                places.append(own)
+            }
+            pending.append(Pending(index: index, key: key, prompts: compiled, rows: places))
+        }
+        self.pending = pending
+        self.rows = rows
+        results = Slots(count: rows.count)
+        order = rows.indices.sorted { (rows[$0].encoder, $0) < (rows[$1].encoder, $1) }
+    }
+
+    /// Runs the rows; nothing when everything is cached.
+    var stages: [WorkPlan.Stage] {
+        guard !rows.isEmpty else { return [] }
+        let largest = encoders.entries.map(\.encoder.tower.preferredGroup).min() ?? 1
+        return [
+            WorkPlan.Stage(itemCount: rows.count, groupSize: largest) { items, worker in
+                // Neighbours that run with the same weights go through the tower together.
+                var left = order[items]
+                while let first = left.first {
+                    let group = left.prefix { rows[$0].runsWith(rows[first]) }
+                    let encoded = Result { () throws(EncoderError) in
+                        try run(group.map { rows[$0] }, worker)
+                    }
+                    for (index, row) in group.enumerated() {
+                        results[row] = encoded.map { $0[index] }.mapError { WireFault($0) }
+                    }
+                    left = left.dropFirst(group.count)
+                }
+            }
+        ]
+    }
+
+    /// Runs rows of one encoder with the same weights.
+    private func run(_ rows: [Row], _ worker: Worker) throws(EncoderError) -> [EncodedRow] {
+        let first = rows[0]
+        let entry = encoders.entries[first.encoder]
+        let encoder = first.variant.encoder
+        let wantsHidden = encoders.settings.recipe.hasHiddenStates
+        if let masked = first.variant.masked {
+            var encoded: [EncodedRow] = []
+            for row in rows {
+                encoded.append(
+                    entry.recipe.encoded(
+                        try masked.hiddenStates(tokens: row.tokens, hiding: row.hidden),
+                        endIndex: row.endIndex, state: entry.state, wantsHidden: wantsHidden,
+                        head: encoder.head))
+            }
+            return encoded
+        }
+        return try entry.recipe.encode(
+            rows: rows.map(\.tokens), endIndices: rows.map(\.endIndex),
+            state: entry.state, wantsHidden: wantsHidden, encoder: encoder,
+            workspace: worker.workspace(for: encoder.tower))
+    }
+
+    /// Every prompt's vectors, in order; after the stages have run.
+    func finished() throws(WireFault) -> [FinishedPrompt] {
+        for prompt in pending {
+            let finished = try finish(prompt)
+            slots[prompt.index] = finished
+            cache.insert(
+                finished, bytes: prompt.key.bytes + finished.bytes, for: prompt.key)
+        }
+        var all: [FinishedPrompt] = []
+        for slot in slots.all {
+            guard let slot else { throw WireFault(.internal, "a prompt was not encoded") }
+            all.append(slot)
+        }
+        return all
+    }
+
+    private func finish(_ prompt: Pending) throws(WireFault) -> FinishedPrompt {
+        let recipe = encoders.settings.recipe
+        var parts: [PromptVectors] = []
+        for (program, places) in zip(prompt.prompts, prompt.rows) {
+            var encoded: [EncodedRow] = []
+            for place in places {
+                guard let result = results[place] else {
+                    throw WireFault(.internal, "a row of tokens was not run")
+                }
+                encoded.append(try result.get())
+            }
+            parts.append(program.combine(encoded, wantsHidden: recipe.hasHiddenStates))
+        }
+        let dropped = prompt.prompts.map(\.compiled).max { $0.droppedTokens < $1.droppedTokens }
+        var report: JSONObject = [
+            "encoders": .array(prompt.prompts.map { .object($0.report) })
+        ]
+        report["segments"] = prompt.prompts[0].schedule
+        do throws(GuidanceError) {
+            return FinishedPrompt(
+                vectors: try recipe.join(parts, width: encoders.settings.hiddenWidth),
+                report: report, droppedTokens: dropped?.droppedTokens ?? 0,
+                droppedText: dropped?.conditionings.flatMap(\.droppedText).joined(separator: " ")
+                    ?? "",
+                ignoredText: prompt.prompts[0].compiled.ignoredText)
+        } catch {
+            throw WireFault(error)
+        }
+    }
+}
+
+extension EncoderVariants.Variant {
+    /// The id of an entry: textual inversions stand behind the vocabulary.
+    fileprivate func token(_ entry: TokenEntry) -> Int32 {
+        switch entry {
+        case .token(let token): token
+        case .embedding(let name, let vector): Int32((firstTokens[name] ?? 0) + vector)
+        }
+    }
+}
+
+extension FinishedPrompt {
+    /// Memory, roughly: vectors exactly, the accounting by its tokens.
+    fileprivate var bytes: Int {
+        vectors.bytes + droppedText.utf8.count + 128 * vectors.tokens
+    }
+}

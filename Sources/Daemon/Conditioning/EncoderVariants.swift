@@ -1,0 +1,126 @@
+import Encoders
+import Guidance
+import Synchronization
+
+/// Text encoders with LoRAs merged into their weights, with textual inversions behind their
+/// vocabulary, or with an attention mask: made when they are asked for, and kept while there is room.
+package final class EncoderVariants: Sendable {
+    /// What an encoder is changed by.
+    package struct Key: Hashable, Sendable {
+        struct LoRA: Hashable, Sendable {
+            let serial: Int
+            let strength: Double
+        }
+
+        /// Of the tower's own weights.
+        let fingerprint: String
+        let loras: [LoRA]
+        /// Serials of the textual inversions, in order; empty when none is used.
+        let embeddings: [Int]
+        let isMasked: Bool
+    }
+
+    package struct Variant: Sendable {
+        let encoder: TextEncoder
+        /// For rows with hidden positions.
+        let masked: MaskedTextTower?
+        /// The token of each textual inversion's first vector.
+        let firstTokens: [String: Int]
+    }
+
+    private let cache: LeastRecentlyUsed<Key, Variant>
+    /// One is made at a time: making one takes the memory of a whole tower.
+    private let making = Mutex(())
+
+    package init(limit: Int) { cache = LeastRecentlyUsed(limit: limit) }
+
+    package var statistics: LeastRecentlyUsed<Key, Variant>.Statistics { cache.statistics }
+    package var limit: Int { cache.limit }
+
+    /// The encoder with these changes; the tower itself when there are none.
+    ///
+    /// - Throws: `EncoderError` naming the LoRA's file and matrix that does not fit.
+    func variant(
+        of tower: LoadedModel.Tower, encoder: TextEncoder, loras: [UsedLoRA], isOnly: Bool,
+        embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)],
+        isMasked: Bool
+    ) throws(EncoderError) -> Variant {
+        let changes = loras.compactMap { used in
+            used.entry.file.lora(for: tower.role, isOnly: isOnly).map { (used, $0) }
+        }
+        if changes.isEmpty, embeddings.isEmpty, !isMasked {
+            return Variant(encoder: encoder, masked: nil, firstTokens: [:])
+        }
+        let key = Key(
+            fingerprint: tower.model.fingerprint,
+            loras: changes.map {
+                Key.LoRA(serial: $0.0.entry.serial, strength: $0.0.strength)
+            }, embeddings: embeddings.map(\.serial), isMasked: isMasked)
+        if let known = cache.value(key) { return known }
+        guard let source = tower.source else {
+            throw .unsupported(
+                what: "changing \(tower.role.rawValue)", expected: "a model loaded from files",
+                actual: "one given ready-made")
+        }
+        let made = making.withLock { _ in
+            Result { () throws(EncoderError) in
+                if let known = cache.value(key) { return known }
+                let made = try EncoderVariants.make(
+                    source, encoder, changes.map { ($0.1, Float($0.0.strength)) }, embeddings,
+                    isMasked: isMasked)
+                cache.insert(made.variant, bytes: made.bytes, for: key)
+                return made.variant
+            }
+        }
+        return try made.get()
+    }
+
+    private static func make(
+        _ source: CheckpointTower, _ encoder: TextEncoder,
+        _ loras: [(lora: LoRA, strength: Float)],
+        _ embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)],
+        isMasked: Bool
+    ) throws(EncoderError) -> (variant: Variant, bytes: Int) {
+        guard var weights = try source.textWeights() else {
+            throw .unsupported(
+                what: source.path, expected: "a text tower", actual: "none")
+        }
+        if !loras.isEmpty { weights = try weights.applying(loras) }
+        var configuration = encoder.configuration
+        var firstTokens: [String: Int] = [:]
+        for entry in embeddings {
+            firstTokens[entry.name] = configuration.vocabularySize
+            configuration.vocabularySize += entry.vectors.count
+            weights.tokenEmbedding += entry.vectors.values
+        }
+        // The end token's place is known; no token behind the vocabulary may be taken for it.
+        configuration.pooling = .firstEnd
+        let variant: Variant
+        if isMasked {
+            variant = Variant(
+                encoder: encoder,
+                masked: try MaskedTextTower(configuration: configuration, weights: weights),
+                firstTokens: firstTokens)
+        } else {
+            variant = Variant(
+                encoder: TextEncoder(
+                    tower: try TextTower(
+                        configuration: configuration, weights: weights,
+                        options: encoder.tower.options),
+                    head: try TextHead(configuration: configuration, weights: weights),
+                    tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
+                    usesTokenizerPadding: encoder.usesTokenizerPadding),
+                masked: nil, firstTokens: firstTokens)
+        }
+        return (variant, bytes(weights))
+    }
+
+    private static func bytes(_ weights: TextWeights) -> Int {
+        var count = weights.tokenEmbedding.count + weights.positionEmbedding.count
+        for layer in weights.layers {
+            count += layer.qkvWeight.count + layer.outWeight.count
+            count += layer.fc1Weight.count + layer.fc2Weight.count
+        }
+        return (count + (weights.projection?.count ?? 0)) * MemoryLayout<Float>.stride
+    }
+}
