@@ -28,6 +28,8 @@ struct ConditioningWork: Sendable {
         let tokens: [Int32]
         let endIndex: Int
         let hidden: [Int]
+        /// Where its result is kept; only for empty prompts.
+        let emptyKey: EncoderVariants.EmptyRowKey?
     }
 
     /// Which weights rows need.
@@ -47,11 +49,13 @@ struct ConditioningWork: Sendable {
     private let pending: [Pending]
     private let rows: [Row]
     private let results: Slots<Result<EncodedRow, WireFault>>
+    /// The rows that have no result yet.
+    private let open: [Int]
     private let cache: ConditioningCache
 
     /// Prompts that need no work.
     var cachedCount: Int { slots.count - pending.count }
-    var rowCount: Int { rows.count }
+    var rowCount: Int { open.count }
 
     /// Compiles what is not cached, and makes the weights that it needs.
     init(
@@ -77,7 +81,7 @@ struct ConditioningWork: Sendable {
             var places: [[Int]] = []
             for (number, prompt) in compiled.enumerated() {
                 var own: [Int] = []
-                for row in prompt.rows {
+                for (place, row) in prompt.rows.enumerated() {
                     let rowKey = RowKey(encoder: number, loras: loraKeys, row: row)
                     if let known = positions[rowKey] {
                         own.append(known)
@@ -107,7 +111,9 @@ struct ConditioningWork: Sendable {
                         Row(
                             encoder: number, variant: variant,
                             tokens: row.entries.map { variant.token($0) },
-                            endIndex: row.endIndex, hidden: row.hiddenPositions))
+                            endIndex: row.endIndex, hidden: row.hiddenPositions,
+                            emptyKey: place == prompt.compiled.emptyRow
+                                ? encoders.emptyRowKey(number, loras: loraKeys, row: row) : nil))
                 }
                 places.append(own)
             }
@@ -116,17 +122,31 @@ struct ConditioningWork: Sendable {
         self.pending = pending
         self.rows = rows
         results = Slots(count: rows.count)
+        var open: [Int] = []
+        for (index, row) in rows.enumerated() {
+            if let key = row.emptyKey, let known = encoders.variants.emptyRows.value(key) {
+                results[index] = .success(known)
+            } else {
+                open.append(index)
+            }
+        }
+        self.open = open
     }
 
     /// Runs the rows; nothing when everything is cached.
     var stages: [WorkPlan.Stage] {
-        guard !rows.isEmpty else { return [] }
+        guard !open.isEmpty else { return [] }
         return [
-            WorkPlan.Stage(itemCount: rows.count) { item, worker in
+            WorkPlan.Stage(itemCount: open.count) { item, worker in
+                let row = rows[open[item]]
                 do throws(EncoderError) {
-                    results[item] = .success(try run(rows[item], worker))
+                    let encoded = try run(row, worker)
+                    results[open[item]] = .success(encoded)
+                    if let key = row.emptyKey {
+                        encoders.variants.emptyRows.insert(encoded, bytes: encoded.bytes, for: key)
+                    }
                 } catch {
-                    results[item] = .failure(WireFault(error))
+                    results[open[item]] = .failure(WireFault(error))
                 }
             }
         ]

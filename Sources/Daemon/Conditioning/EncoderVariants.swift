@@ -28,7 +28,18 @@ package final class EncoderVariants: Sendable {
         let firstTokens: [String: Int]
     }
 
+    /// What decides the encoding of an empty prompt's row.
+    struct EmptyRowKey: Hashable, Sendable {
+        let fingerprint: String
+        let loras: [Key.LoRA]
+        let row: TokenRow
+        let state: Int
+        let recipe: String
+    }
+
     private let cache: LeastRecentlyUsed<Key, Variant>
+    /// Rows of empty prompts: the dialects that weigh against one would run it with every prompt.
+    let emptyRows = LeastRecentlyUsed<EmptyRowKey, EncodedRow>(limit: 32 << 20)
     /// One is made at a time: making one takes the memory of a whole tower.
     private let making = Mutex(())
 

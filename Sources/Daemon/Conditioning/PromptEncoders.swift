@@ -21,7 +21,7 @@ struct PromptEncoders: Sendable {
     let loras: [UsedLoRA]
     let fingerprint: String
     let adapters: Adapters.Snapshot
-    private let variants: EncoderVariants
+    let variants: EncoderVariants
     private let isOnly: Bool
 
     /// - Throws: `bad_request` naming the parameter at fault.
@@ -118,6 +118,15 @@ struct PromptEncoders: Sendable {
                     contextLength: entry.encoder.configuration.contextLength)
             }, used
         )
+    }
+
+    /// Under which an empty prompt's row is kept.
+    func emptyRowKey(
+        _ index: Int, loras: [EncoderVariants.Key.LoRA], row: TokenRow
+    ) -> EncoderVariants.EmptyRowKey {
+        EncoderVariants.EmptyRowKey(
+            fingerprint: entries[index].tower.model.fingerprint, loras: loras, row: row,
+            state: entries[index].state, recipe: settings.recipe.name)
     }
 
     /// The weights that rows are run with.
