@@ -1,3 +1,4 @@
+import ArgumentParser
 import Daemon
 import Encoders
 import JSON
