@@ -6,8 +6,9 @@ VENV := .venv
 REFERENCE := .venv-reference
 BIN := .build/release/guidanced
 PYTHON ?= python3
+BENCH ?= --fresh
 
-.PHONY: help setup setup-reference build demo test test-swift test-python check parity fmt clean
+.PHONY: help setup setup-reference setup-bench build demo test test-swift test-python check parity bench fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,6 +18,9 @@ setup: ## Install the Debian packages and the Python environment that are missin
 
 setup-reference: setup ## Also install the reference libraries (torch, transformers, open_clip, …)
 	@scripts/setup-reference
+
+setup-bench: setup-reference ## Also install the runtimes that the benchmark compares with
+	@scripts/setup-bench
 
 build: setup ## Build the daemon (release)
 	swift build -c release --product guidanced
@@ -36,5 +40,8 @@ fmt: ## Reformat the Swift sources
 parity: build setup-reference ## Full-size comparison with transformers, torch and open_clip
 	@scripts/parity
 
+bench: build setup-bench ## Our speed beside PyTorch, ONNX Runtime and OpenVINO (hours; BENCH=--quick for minutes)
+	$(REFERENCE)/bin/python Benchmarks/bench.py $(BENCH)
+
 clean: ## Remove what the targets build
-	rm -rf .build demo parity $(VENV) $(REFERENCE)
+	rm -rf .build demo parity bench $(VENV) $(REFERENCE)

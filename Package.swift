@@ -18,6 +18,12 @@ let package = Package(
         .library(name: "Guidance", targets: ["Guidance"]),
         .library(name: "IPC", targets: ["IPC"]),
     ],
+    traits: [
+        .trait(
+            name: "PackedKernels",
+            description: "Own matrix kernels with packed weights, bf16 and int8; without, OpenBLAS"),
+        .default(enabledTraits: ["PackedKernels"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

@@ -13,12 +13,6 @@
 // machine always runs the same clone, and promises of equal bits are made for one machine.
 #pragma STDC FP_CONTRACT ON
 
-#if defined(__x86_64__) && defined(__GLIBC__)
-#define GK_KERNEL __attribute__((target_clones("avx512f", "arch=haswell", "default")))
-#else
-#define GK_KERNEL
-#endif
-
 #define GK_INLINE static inline __attribute__((always_inline))
 #define LANES 16
 
@@ -27,6 +21,9 @@ typedef int32_t i16 __attribute__((vector_size(64)));
 // The same in memory that is only aligned to its elements.
 typedef float v16_loose __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t h16_loose __attribute__((vector_size(32), aligned(1), may_alias));
+typedef uint8_t b16 __attribute__((vector_size(16)));
+typedef uint16_t h16 __attribute__((vector_size(32)));
+typedef int32_t i16_loose __attribute__((vector_size(64), aligned(4), may_alias));
 
 // Vectors go by pointer: passed by value, their calling convention would differ between clones.
 // Everything is inlined, so the pointers vanish.

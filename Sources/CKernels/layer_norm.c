@@ -1,105 +1,66 @@
-#include "CKernels.h"
-#include "lanes.h"
+#include "half_lanes.h"
 
-GK_KERNEL void gk_layer_norm(
-    const float *x, size_t x_stride, const float *gain, const float *bias, float eps, size_t rows,
-    size_t width, float *y, size_t y_stride, float *mean, float *rstd) {
-    const size_t whole = width - width % LANES, rest = width % LANES;
-    for (size_t row = 0; row < rows; row++) {
-        const float *in = x + row * x_stride;
-        float *out = y + row * y_stride;
-        v16 v, w, b, sum = {0};
-        for (size_t i = 0; i < whole; i += LANES) {
-            load16(&v, in + i);
-            sum += v;
-        }
-        if (rest > 0) {
-            load_part(&v, in + whole, rest);
-            sum += v;
-        }
-        const float m = sum_lanes(&sum) / (float)width;
+#define GK_BODY "layer_norm.body.h"
+#include "variants.h"
 
-        // A second pass over the row: the difference of squares would lose the variance of a row
-        // whose mean is large.
-        v16 squares = {0};
-        for (size_t i = 0; i < whole; i += LANES) {
-            load16(&v, in + i);
-            v -= m;
-            squares += v * v;
-        }
-        if (rest > 0) {
-            load_part(&v, in + whole, rest);
-            v -= m;
-            keep_lanes(&v, rest);
-            squares += v * v;
-        }
-        const float r = 1.0f / __builtin_sqrtf(sum_lanes(&squares) / (float)width + eps);
+/// Rows in a chunk: some microseconds of work.
+#define CHUNK_ROWS 16
 
-        for (size_t i = 0; i < whole; i += LANES) {
-            load16(&v, in + i);
-            load16(&w, gain + i);
-            load16(&b, bias + i);
-            v = (v - m) * r * w + b;
-            store16(out + i, &v);
-        }
-        if (rest > 0) {
-            load_part(&v, in + whole, rest);
-            load_part(&w, gain + whole, rest);
-            load_part(&b, bias + whole, rest);
-            v = (v - m) * r * w + b;
-            store_part(out + whole, &v, rest);
-        }
-        if (mean != NULL) mean[row] = m;
-        if (rstd != NULL) rstd[row] = r;
-    }
+typedef struct {
+    const float *dy, *x, *gain, *bias, *mean_in, *rstd_in;
+    size_t dy_stride, x_stride, rows, width, dx_stride;
+    float eps;
+    gk_view y;
+    float *mean, *rstd, *dx;
+    int accumulate;
+} norm_job;
+
+static gk_view view_from(gk_view view, size_t row) {
+    if (view.base != NULL)
+        view.base = (char *)view.base + row * view.stride * (view.element == GK_F32 ? 4 : 2);
+    return view;
 }
 
-// With x̂ = (x − mean)·rstd and g = dy·gain: dx = rstd · (g − mean(g) − x̂ · mean(g·x̂)).
-GK_KERNEL void gk_layer_norm_backward(
-    const float *dy, size_t dy_stride, const float *x, size_t x_stride, const float *gain,
-    const float *mean, const float *rstd, size_t rows, size_t width, float *dx, size_t dx_stride,
-    int accumulate) {
-    const size_t whole = width - width % LANES, rest = width % LANES;
-    for (size_t row = 0; row < rows; row++) {
-        const float *d = dy + row * dy_stride, *in = x + row * x_stride;
-        float *out = dx + row * dx_stride;
-        const float m = mean[row], r = rstd[row];
-        v16 v, g, w, old = {0}, sum = {0}, product = {0};
-        for (size_t i = 0; i < whole; i += LANES) {
-            load16(&g, d + i);
-            load16(&w, gain + i);
-            load16(&v, in + i);
-            g *= w;
-            sum += g;
-            product += g * ((v - m) * r);
-        }
-        if (rest > 0) {
-            // The gradient's padding is zero, and with it every term of both sums.
-            load_part(&g, d + whole, rest);
-            load_part(&w, gain + whole, rest);
-            load_part(&v, in + whole, rest);
-            g *= w;
-            sum += g;
-            product += g * ((v - m) * r);
-        }
-        const float mean_g = sum_lanes(&sum) / (float)width;
-        const float mean_gx = sum_lanes(&product) / (float)width;
+static void forward_chunk(void *context, size_t chunk, size_t slot) {
+    (void)slot;
+    const norm_job *job = context;
+    const size_t row = chunk * CHUNK_ROWS;
+    const size_t rows = job->rows - row < CHUNK_ROWS ? job->rows - row : CHUNK_ROWS;
+    GK_DISPATCH(gk_layer_norm)
+    (job->x + row * job->x_stride, job->x_stride, job->gain, job->bias, job->eps, rows, job->width,
+     view_from(job->y, row), job->mean == NULL ? NULL : job->mean + row,
+     job->rstd == NULL ? NULL : job->rstd + row);
+}
 
-        for (size_t i = 0; i < whole; i += LANES) {
-            load16(&g, d + i);
-            load16(&w, gain + i);
-            load16(&v, in + i);
-            if (accumulate) load16(&old, out + i);
-            v = old + (g * w - mean_g - (v - m) * r * mean_gx) * r;
-            store16(out + i, &v);
-        }
-        if (rest > 0) {
-            load_part(&g, d + whole, rest);
-            load_part(&w, gain + whole, rest);
-            load_part(&v, in + whole, rest);
-            if (accumulate) load_part(&old, out + whole, rest);
-            v = old + (g * w - mean_g - (v - m) * r * mean_gx) * r;
-            store_part(out + whole, &v, rest);
-        }
-    }
+void gk_layer_norm(
+    gk_seat *seat, const float *x, size_t x_stride, const float *gain, const float *bias, float eps,
+    size_t rows, size_t width, gk_view y, float *mean, float *rstd) {
+    norm_job job = {
+        .x = x, .x_stride = x_stride, .gain = gain, .bias = bias, .eps = eps, .rows = rows,
+        .width = width, .y = y, .mean = mean, .rstd = rstd,
+    };
+    gk_seat_run(seat, (rows + CHUNK_ROWS - 1) / CHUNK_ROWS, forward_chunk, &job);
+}
+
+static void backward_chunk(void *context, size_t chunk, size_t slot) {
+    (void)slot;
+    const norm_job *job = context;
+    const size_t row = chunk * CHUNK_ROWS;
+    const size_t rows = job->rows - row < CHUNK_ROWS ? job->rows - row : CHUNK_ROWS;
+    GK_DISPATCH(gk_layer_norm_backward)
+    (job->dy + row * job->dy_stride, job->dy_stride, job->x + row * job->x_stride, job->x_stride,
+     job->gain, job->mean_in + row, job->rstd_in + row, rows, job->width,
+     job->dx + row * job->dx_stride, job->dx_stride, job->accumulate, view_from(job->y, row));
+}
+
+void gk_layer_norm_backward(
+    gk_seat *seat, const float *dy, size_t dy_stride, const float *x, size_t x_stride,
+    const float *gain, const float *mean, const float *rstd, size_t rows, size_t width, float *dx,
+    size_t dx_stride, int accumulate, gk_view copy) {
+    norm_job job = {
+        .dy = dy, .dy_stride = dy_stride, .x = x, .x_stride = x_stride, .gain = gain,
+        .mean_in = mean, .rstd_in = rstd, .rows = rows, .width = width, .dx = dx,
+        .dx_stride = dx_stride, .accumulate = accumulate, .y = copy,
+    };
+    gk_seat_run(seat, (rows + CHUNK_ROWS - 1) / CHUNK_ROWS, backward_chunk, &job);
 }

@@ -1,5 +1,7 @@
-#include "CKernels.h"
-#include "lanes.h"
+#include "view_lanes.h"
+
+#define GK_BODY "rows.body.h"
+#include "variants.h"
 
 void gk_fill_rows(const float *bias, size_t rows, size_t width, float *y, size_t y_stride) {
     for (size_t row = 0; row < rows; row++) {
@@ -10,16 +12,8 @@ void gk_fill_rows(const float *bias, size_t rows, size_t width, float *y, size_t
     }
 }
 
-GK_KERNEL void gk_add(const float *a, const float *b, float *y, size_t count) {
-    const size_t rest = count % LANES, whole = count - rest;
-    v16 u, v;
-    for (size_t i = 0; i < whole; i += LANES) {
-        load16(&u, a + i);
-        load16(&v, b + i);
-        u += v;
-        store16(y + i, &u);
-    }
-    for (size_t i = whole; i < count; i++) y[i] = a[i] + b[i];
+void gk_add(const float *a, const float *b, float *y, size_t count) {
+    GK_DISPATCH(gk_add)(a, b, y, count);
 }
 
 void gk_add_bias(
@@ -33,31 +27,17 @@ void gk_add_bias(
     }
 }
 
-GK_KERNEL void gk_scale(const float *x, float scale, float *y, size_t count) {
-    const size_t rest = count % LANES, whole = count - rest;
-    v16 v;
-    for (size_t i = 0; i < whole; i += LANES) {
-        load16(&v, x + i);
-        v *= scale;
-        store16(y + i, &v);
-    }
-    for (size_t i = whole; i < count; i++) y[i] = x[i] * scale;
+void gk_scale(const float *x, float scale, float *y, size_t count) {
+    GK_DISPATCH(gk_scale)(x, scale, y, count);
 }
 
-GK_KERNEL float gk_dot(const float *a, const float *b, size_t count) {
-    const size_t rest = count % LANES, whole = count - rest;
-    v16 u, v, sum = {0};
-    for (size_t i = 0; i < whole; i += LANES) {
-        load16(&u, a + i);
-        load16(&v, b + i);
-        sum += u * v;
-    }
-    if (rest > 0) {
-        load_part(&u, a + whole, rest);
-        load_part(&v, b + whole, rest);
-        sum += u * v;
-    }
-    return sum_lanes(&sum);
+float gk_dot(const float *a, const float *b, size_t count) {
+    return GK_DISPATCH(gk_dot)(a, b, count);
 }
 
 float gk_sum_of_squares(const float *x, size_t count) { return gk_dot(x, x, count); }
+
+void gk_quantize_rows(
+    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales) {
+    GK_DISPATCH(gk_quantize_rows)(x, rows, width, y, y_stride, scales);
+}

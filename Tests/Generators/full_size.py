@@ -1,6 +1,10 @@
 """Writes random-weight checkpoints of full size, and what transformers computes with them.
 
-    python Tests/Generators/full_size.py OUTPUT_FOLDER [vit-b-32] [vit-l-14]
+    python Tests/Generators/full_size.py OUTPUT_FOLDER [--weights-only] [vit-b-32] [vit-l-14] [vit-h-14] [bigg-text]
+
+By default vit-b-32 and vit-l-14. vit-h-14 has the shape of LAION's ViT-H/14; bigg-text is the text tower of LAION's
+ViT-bigG/14 alone (the second one of SDXL). With --weights-only nothing is computed: checkpoint, tokenizer and
+preprocessing, for benchmarks. bigg-text is made that way only.
 
 Each becomes OUTPUT_FOLDER/NAME: weights as `save_pretrained` writes them, CLIP's tokenizer in transformers' layout
 (made from open_clip's copy of the vocabulary), `preprocessor_config.json`, and the expected outputs twice:
@@ -11,13 +15,13 @@ Each becomes OUTPUT_FOLDER/NAME: weights as `save_pretrained` writes them, CLIP'
     cosine [M, N]   logit_scale   pixels [2, 3, S, S]   pixel_embeddings [2, D]
     gradient [3, S, S]: of 1 - cos(pixels 0, prompt 0) with respect to the pixels
 
-Not committed: 600 MB and 1.7 GB.
+Not committed: 0.6, 1.7, 3.9 and 2.8 GB.
 """
 
+import argparse
 import gzip
 import json
 import pathlib
-import sys
 import time
 
 import torchvision_operators  # noqa: F401  (before open_clip)
@@ -25,7 +29,9 @@ import torchvision_operators  # noqa: F401  (before open_clip)
 import numpy
 import open_clip
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer,
+)
 
 import models
 
@@ -47,6 +53,16 @@ SHAPES = {
         vision=dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
                     image_size=224, patch_size=14),
         projection=768),
+    "vit-h-14": dict(
+        text=dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+                  hidden_act="gelu"),
+        vision=dict(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=16,
+                    image_size=224, patch_size=14, hidden_act="gelu"),
+        projection=1024),
+    "bigg-text": dict(
+        text=dict(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=20,
+                  hidden_act="gelu"),
+        vision=None, projection=1280),
 }
 
 
@@ -64,20 +80,32 @@ def write_tokenizer(folder):
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def make(root, name, seed):
-    shape = SHAPES[name]
-    folder = root / name
+def make_checkpoint(folder, shape, seed, generator):
+    """Writes weights, tokenizer and preprocessing, and returns them."""
     models.fresh(folder)
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    config = CLIPConfig(text_config=shape["text"], vision_config=shape["vision"],
-                        projection_dim=shape["projection"])
-    model = CLIPModel(config).eval()
+    if shape["vision"] is None:
+        model = CLIPTextModelWithProjection(CLIPTextConfig(**shape["text"], projection_dim=shape["projection"]))
+    else:
+        model = CLIPModel(CLIPConfig(text_config=shape["text"], vision_config=shape["vision"],
+                                     projection_dim=shape["projection"]))
+    model.eval()
     models.liven(model, generator)
     model.save_pretrained(folder)
     tokenizer = write_tokenizer(folder)
     processor = CLIPImageProcessor()
-    processor.save_pretrained(folder)
+    if shape["vision"] is not None:
+        processor.save_pretrained(folder)
+    return model, tokenizer, processor
+
+
+def make(root, name, seed, weights_only):
+    folder = root / name
+    generator = torch.Generator().manual_seed(seed)
+    model, tokenizer, processor = make_checkpoint(folder, SHAPES[name], seed, generator)
+    if weights_only:
+        return
+    config = model.config
     text, image = models.TransformersText(model), models.TransformersImage(model)
     scale = model.logit_scale.exp().item()
     sizes = {"vocabulary": 49408, "context": 77, "start": 49406, "end": 49407,
@@ -118,10 +146,22 @@ def make(root, name, seed):
     print(f"{folder}: PyTorch on {torch.get_num_threads()} threads: {milliseconds}")
 
 
-if __name__ == "__main__":
-    if len(sys.argv) < 2 or any(name not in SHAPES for name in sys.argv[2:]):
-        sys.exit(__doc__)
-    target = pathlib.Path(sys.argv[1])
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHAPES))
+    parser.add_argument("--weights-only", action="store_true")
+    arguments = parser.parse_args()
+    names = arguments.names or ["vit-b-32", "vit-l-14"]
+    for name in names:
+        if name not in SHAPES:
+            parser.error(f"{name}: expected one of {', '.join(SHAPES)}")
+        if SHAPES[name]["vision"] is None and not arguments.weights_only:
+            parser.error(f"{name}: expected outputs are not made of a text tower alone; add --weights-only")
     for seed, name in enumerate(SHAPES, start=100):
-        if name in (sys.argv[2:] or SHAPES):
-            make(target, name, seed)
+        if name in names:
+            make(arguments.folder, name, seed, arguments.weights_only)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,9 +4,11 @@
 #include <stdint.h>
 
 #include "CDigest.h"
+#include "CTeam.h"
 
-// Vectorised loops over fp32, each compiled for baseline, AVX2 and AVX-512 and chosen at run time
-// (x86-64 with glibc; elsewhere once, for the target).
+// Vectorised loops, each compiled for any x86-64, for AVX2 and for AVX-512 and chosen at run time
+// (on other processors once, for the target); and what is built of them: products with packed
+// weights and attention, spread over a team of threads.
 //
 // Conventions. Matrices are row-major; a `stride` counts floats from one row to the next. Each row
 // is computed alone and in a fixed order of operations: a row's result depends neither on the
@@ -17,35 +19,57 @@
 extern "C" {
 #endif
 
+// --- Instruction sets ------------------------------------------------------------------------------
+
+enum {
+    GK_LEVEL_PORTABLE = 0,
+    /// AVX2 and FMA.
+    GK_LEVEL_AVX2 = 1,
+    /// AVX-512 F, BW, DQ and VL.
+    GK_LEVEL_AVX512 = 2,
+    /// And dot products of bfloat16s (AVX512_BF16), of bytes (AVX512_VNNI), or both.
+    GK_LEVEL_AVX512_DOT = 3,
+};
+
+/// What a number in a matrix is.
+enum { GK_F32 = 0, GK_BF16 = 1, GK_S8 = 2 };
+
+/// The level in force: the machine's highest, unless another one was set, or is named by
+/// GUIDANCED_INSTRUCTIONS (portable, avx2, avx512) in the environment.
+int gk_level(void);
+/// The highest level of this machine.
+int gk_highest_level(void);
+/// Puts a level in force for the whole process; below 0 means the highest. Results keep their
+/// meaning, not their last bits. Returns 0, and changes nothing, when the machine does not have it.
+int gk_set_level(int level);
+/// Whether products of this element run on instructions made for them at the level in force.
+int gk_level_has_dots(int element);
+
+// --- Matrices that need not be fp32 ------------------------------------------------------------------
+
+/// Rows of numbers, `stride` numbers from one to the next. A base of NULL means that there is none.
+typedef struct {
+    void *base;
+    size_t stride;
+    /// GK_F32 or GK_BF16.
+    int element;
+} gk_view;
+
 // --- Layer norm ----------------------------------------------------------------------------------
 
 /// y = (x − mean) / √(variance + eps) · gain + bias for each row. `mean` and `rstd` receive one value
 /// a row when they are not NULL; the backward reads them.
 void gk_layer_norm(
-    const float *x, size_t x_stride, const float *gain, const float *bias, float eps, size_t rows,
-    size_t width, float *y, size_t y_stride, float *mean, float *rstd);
+    gk_seat *seat, const float *x, size_t x_stride, const float *gain, const float *bias, float eps,
+    size_t rows, size_t width, gk_view y, float *mean, float *rstd);
 
 /// dx (+)= the gradient of the layer norm's input. Reads the forward's x, mean and rstd. Adds to dx
-/// when `accumulate` is not 0, as at the fork of a residual connection.
+/// when `accumulate` is not 0, as at the fork of a residual connection. `copy` receives dx once
+/// more, for a product to read, unless it is NULL.
 void gk_layer_norm_backward(
-    const float *dy, size_t dy_stride, const float *x, size_t x_stride, const float *gain,
-    const float *mean, const float *rstd, size_t rows, size_t width, float *dx, size_t dx_stride,
-    int accumulate);
-
-// --- Softmax, in place ---------------------------------------------------------------------------
-
-/// Every row becomes its softmax. A row that holds only −∞ becomes NaN.
-void gk_softmax(float *x, size_t stride, size_t rows, size_t columns);
-
-/// Row r becomes the softmax of its first min(first + r + 1, columns) values, followed by zeros: the
-/// causal mask, for queries that start at position `first`.
-void gk_softmax_causal(float *x, size_t stride, size_t rows, size_t columns, size_t first);
-
-/// dp becomes the gradient of the scores: p ⊙ (dp − Σ p·dp) in each row. Masked positions have p = 0
-/// and so get 0: it serves the causal softmax too.
-void gk_softmax_backward(
-    const float *restrict p, size_t p_stride, float *restrict dp, size_t dp_stride, size_t rows,
-    size_t columns);
+    gk_seat *seat, const float *dy, size_t dy_stride, const float *x, size_t x_stride,
+    const float *gain, const float *mean, const float *rstd, size_t rows, size_t width, float *dx,
+    size_t dx_stride, int accumulate, gk_view copy);
 
 // --- Activations -------------------------------------------------------------------------------
 
@@ -84,13 +108,22 @@ float gk_dot(const float *a, const float *b, size_t count);
 /// Σ x², in 16 partial sums.
 float gk_sum_of_squares(const float *x, size_t count);
 
-// --- Exact widening --------------------------------------------------------------------------------
+// --- Conversions --------------------------------------------------------------------------------
 
 /// IEEE half precision to fp32: subnormals, infinities and NaN included. No alignment is needed.
 void gk_widen_f16(const void *x, float *y, size_t count);
 /// bfloat16 to fp32. No alignment is needed.
 void gk_widen_bf16(const void *x, float *y, size_t count);
+/// fp32 to the nearest bfloat16, ties to even; NaN stays NaN.
+void gk_narrow_bf16(const float *x, uint16_t *y, size_t count);
+/// Each row becomes y = x / scale + 128, rounded, with the scale that makes its largest magnitude 127;
+/// columns from `width` up to `y_stride` become 128, which stands for zero. x must be finite.
+void gk_quantize_rows(
+    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales);
 
 #ifdef __cplusplus
 }
 #endif
+
+#include "CAttention.h"
+#include "CProducts.h"

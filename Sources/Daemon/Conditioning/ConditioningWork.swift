@@ -30,6 +30,12 @@ struct ConditioningWork: Sendable {
         let hidden: [Int]
         /// Where its result is kept; only for empty prompts.
         let emptyKey: EncoderVariants.EmptyRowKey?
+
+        /// Whether both run on the same weights.
+        func isAlike(_ other: Row) -> Bool {
+            encoder == other.encoder && variant.encoder === other.variant.encoder
+                && (variant.masked == nil) == (other.variant.masked == nil)
+        }
     }
 
     /// Which weights rows need.
@@ -130,42 +136,60 @@ struct ConditioningWork: Sendable {
                 open.append(index)
             }
         }
-        self.open = open
+        // Neighbours are run together.
+        self.open = open.sorted { (rows[$0].encoder, $0) < (rows[$1].encoder, $1) }
     }
 
-    /// Runs the rows; nothing when everything is cached.
+    /// Rows of one tower that are worth running together.
+    private static let groupSize = 8
+
+    /// Runs the rows; nothing when everything is known.
     var stages: [WorkPlan.Stage] {
         guard !open.isEmpty else { return [] }
         return [
-            WorkPlan.Stage(itemCount: open.count) { item, worker in
-                let row = rows[open[item]]
-                do throws(EncoderError) {
-                    let encoded = try run(row, worker)
-                    results[open[item]] = .success(encoded)
-                    if let key = row.emptyKey {
-                        encoders.variants.emptyRows.insert(encoded, bytes: encoded.bytes, for: key)
+            WorkPlan.Stage(itemCount: open.count, groupSize: ConditioningWork.groupSize) {
+                items, worker in
+                var rest = open[items]
+                while let first = rest.first {
+                    let tower = rows[first].variant.encoder.tower
+                    let most = rows[first].variant.masked == nil ? tower.preferredGroup : 1
+                    let group = rest.prefix(most).prefix { rows[$0].isAlike(rows[first]) }
+                    rest = rest.dropFirst(group.count)
+                    do throws(EncoderError) {
+                        for (row, encoded) in zip(group, try run(group.map { rows[$0] }, worker)) {
+                            results[row] = .success(encoded)
+                            if let key = rows[row].emptyKey {
+                                encoders.variants.emptyRows.insert(
+                                    encoded, bytes: encoded.bytes, for: key)
+                            }
+                        }
+                    } catch {
+                        for row in group { results[row] = .failure(WireFault(error)) }
                     }
-                } catch {
-                    results[open[item]] = .failure(WireFault(error))
                 }
             }
         ]
     }
 
-    private func run(_ row: Row, _ worker: Worker) throws(EncoderError) -> EncodedRow {
-        let entry = encoders.entries[row.encoder]
-        let encoder = row.variant.encoder
+    /// Runs rows of one encoder.
+    private func run(_ rows: [Row], _ worker: Worker) throws(EncoderError) -> [EncodedRow] {
+        let entry = encoders.entries[rows[0].encoder]
+        let encoder = rows[0].variant.encoder
         let wantsHidden = encoders.settings.recipe.hasHiddenStates
-        if let masked = row.variant.masked {
-            return entry.recipe.encoded(
-                try masked.hiddenStates(tokens: row.tokens, hiding: row.hidden),
-                endIndex: row.endIndex, state: entry.state, wantsHidden: wantsHidden,
-                head: encoder.head)
+        if let masked = rows[0].variant.masked {
+            var encoded: [EncodedRow] = []
+            for row in rows {
+                encoded.append(
+                    entry.recipe.encoded(
+                        try masked.hiddenStates(tokens: row.tokens, hiding: row.hidden),
+                        endIndex: row.endIndex, state: entry.state, wantsHidden: wantsHidden,
+                        head: encoder.head))
+            }
+            return encoded
         }
         return try entry.recipe.encode(
-            tokens: row.tokens, endIndex: row.endIndex, state: entry.state,
-            wantsHidden: wantsHidden, encoder: encoder,
-            workspace: worker.workspace(for: encoder.tower))
+            rows.map { ($0.tokens, $0.endIndex) }, state: entry.state, wantsHidden: wantsHidden,
+            encoder: encoder, workspace: worker.workspace(for: encoder.tower))
     }
 
     /// Every prompt's vectors, in order; after the stages have run.

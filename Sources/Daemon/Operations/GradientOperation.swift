@@ -46,14 +46,16 @@ enum GradientOperation: Operation {
                 objectives[0] = .failure(error)
             }
         }
-        let backward = WorkPlan.Stage(itemCount: images.count) { item, worker in
+        let backward = WorkPlan.Stage(
+            itemCount: images.count, groupSize: side.tower.preferredGroup
+        ) { items, worker in
             guard case .success(let all) = objectives[0] else { return }
-            do throws(WireFault) {
-                computed[item] = .success(
-                    try differentiate(
-                        images, item, side, all[pairwise ? item : 0], worker))
-            } catch {
-                computed[item] = .failure(error)
+            // The budget for activations may allow fewer at a time than the tower prefers.
+            let most = worker.gradientWorkspace(for: side.tower).capacity
+            for start in stride(from: items.lowerBound, to: items.upperBound, by: most) {
+                differentiate(
+                    images, start..<min(start + most, items.upperBound), side,
+                    { all[pairwise ? $0 : 0] }, worker, into: computed)
             }
         }
         return WorkPlan(stages: prompts.stages + [combine, backward]) {
@@ -67,19 +69,39 @@ enum GradientOperation: Operation {
         }
     }
 
+    /// Images that cannot be read fail alone; the others go through the tower together.
     private static func differentiate(
-        _ images: RequestImages, _ item: Int, _ side: ImageSide, _ objective: PromptObjective,
-        _ worker: Worker
-    ) throws(WireFault) -> Computed {
-        let (pixels, height, width) = try images.loadFloats(item, for: side)
-        do throws(EncoderError) {
-            let gradient = try PixelGradient(
-                image: pixels, objective: objective,
-                preprocessing: worker.preprocessing(for: side, height: height, width: width),
-                tower: side.tower, workspace: worker.workspace(for: side.tower))
-            return Computed(height: height, width: width, gradient: gradient)
-        } catch {
-            throw WireFault(error)
+        _ images: RequestImages, _ items: Range<Int>, _ side: ImageSide,
+        _ objective: (Int) -> PromptObjective, _ worker: Worker,
+        into computed: Slots<Result<Computed, WireFault>>
+    ) {
+        var ready: [(item: Int, height: Int, width: Int)] = []
+        var sources: [PixelGradient.Source] = []
+        for item in items {
+            do throws(WireFault) {
+                let (pixels, height, width) = try images.loadFloats(item, for: side)
+                do throws(EncoderError) {
+                    sources.append(
+                        PixelGradient.Source(
+                            image: pixels, objective: objective(item),
+                            preprocessing: try worker.preprocessing(
+                                for: side, height: height, width: width)))
+                } catch {
+                    throw WireFault(error)
+                }
+                ready.append((item, height, width))
+            } catch {
+                computed[item] = .failure(error)
+            }
+        }
+        let results = Result { () throws(EncoderError) in
+            try PixelGradient.gradients(
+                sources, tower: side.tower, workspace: worker.gradientWorkspace(for: side.tower))
+        }
+        for (index, entry) in ready.enumerated() {
+            computed[entry.item] = results.map {
+                Computed(height: entry.height, width: entry.width, gradient: $0[index])
+            }.mapError { WireFault($0) }
         }
     }
 

@@ -18,28 +18,37 @@ struct ImageStage: Sendable {
     var embeddingWidth: Int { side.tower.embeddingWidth }
 
     var stage: WorkPlan.Stage {
-        WorkPlan.Stage(itemCount: images.count) { item, worker in
-            do throws(WireFault) {
-                slots[item] = .success(try embed(item, worker))
-            } catch {
-                slots[item] = .failure(error)
+        WorkPlan.Stage(itemCount: images.count, groupSize: side.tower.preferredGroup) {
+            items, worker in
+            // Images that cannot be read fail alone; the others of the group are encoded together.
+            var ready: [(item: Int, pixels: [Float])] = []
+            for item in items {
+                do throws(WireFault) {
+                    ready.append((item, try pixels(item, worker)))
+                } catch {
+                    slots[item] = .failure(error)
+                }
+            }
+            let results = Result { () throws(EncoderError) in
+                try side.tower.embed(
+                    images: ready.map(\.pixels), workspace: worker.workspace(for: side.tower))
+            }
+            for (index, entry) in ready.enumerated() {
+                slots[entry.item] = results.map { $0[index] }.mapError { WireFault($0) }
             }
         }
     }
 
-    /// Byte images take the exact path to the tower's input, floats the differentiable one.
-    private func embed(_ item: Int, _ worker: Worker) throws(WireFault) -> [Float] {
+    /// The tower's input: byte images take the exact path, floats the differentiable one.
+    private func pixels(_ item: Int, _ worker: Worker) throws(WireFault) -> [Float] {
         let image = try images.load(item)
         do throws(EncoderError) {
-            let pixels: [Float]
             switch image {
-            case .decoded(let image):
-                pixels = try side.preprocessing.pixels(image)
+            case .decoded(let image): return try side.preprocessing.pixels(image)
             case .floats(let floats, let height, let width):
-                pixels = try worker.preprocessing(for: side, height: height, width: width)
+                return try worker.preprocessing(for: side, height: height, width: width)
                     .forward(floats)
             }
-            return try side.tower.embed(pixels, workspace: worker.workspace(for: side.tower))
         } catch {
             throw WireFault(error)
         }

@@ -50,33 +50,39 @@ struct TextStage: Sendable {
     }
 
     var stage: WorkPlan.Stage {
-        WorkPlan.Stage(itemCount: texts.count) { item, worker in
-            do throws(WireFault) {
-                let tokenized = try TextStage.tokenize(
-                    texts[item], tokenizer, tower, overflow, limits, field: fieldName(item))
-                slots[item] = .success(
-                    try TextStage.encode(
-                        tokenized, tower, worker.workspace(for: tower), field: fieldName(item)))
-            } catch {
-                slots[item] = .failure(error)
+        WorkPlan.Stage(itemCount: texts.count, groupSize: tower.preferredGroup) {
+            items, worker in
+            // Texts that cannot be tokenized fail alone; the others of the group are encoded together.
+            var ready: [(item: Int, text: TokenizedText)] = []
+            for item in items {
+                do throws(WireFault) {
+                    ready.append(
+                        (
+                            item,
+                            try TextStage.tokenize(
+                                texts[item], tokenizer, tower, overflow, limits,
+                                field: fieldName(item))
+                        ))
+                } catch {
+                    slots[item] = .failure(error)
+                }
+            }
+            let results = Result { () throws(EncoderError) in
+                try tower.embed(
+                    texts: ready.map(\.text.tokens), workspace: worker.workspace(for: tower))
+            }
+            for (index, entry) in ready.enumerated() {
+                slots[entry.item] = results.map {
+                    Encoded(
+                        embedding: $0[index], droppedTokens: entry.text.droppedTokens,
+                        droppedText: entry.text.droppedText)
+                }.mapError { WireFault($0, field: fieldName(entry.item)) }
             }
         }
     }
 
     private func fieldName(_ item: Int) -> String {
         field == "prompt" ? "params.prompt" : "params.\(field)[\(item / textsPerEntry)]"
-    }
-
-    private static func encode(
-        _ text: TokenizedText, _ tower: TextTower, _ workspace: TextWorkspace, field: String
-    ) throws(WireFault) -> Encoded {
-        do throws(EncoderError) {
-            return Encoded(
-                embedding: try tower.embed(tokens: text.tokens, workspace: workspace),
-                droppedTokens: text.droppedTokens, droppedText: text.droppedText)
-        } catch {
-            throw WireFault(error, field: field)
-        }
     }
 
     static func tokenize(

@@ -1,3 +1,4 @@
+import Encoders
 package import IPC
 
 /// Admits requests, spreads their items over the compute threads, and completes each exactly once.
@@ -41,7 +42,7 @@ package final class Scheduler: Sendable {
 
     private enum Task {
         case plan(Job)
-        case item(Job, WorkPlan.Stage, Int)
+        case items(Job, WorkPlan.Stage, Range<Int>)
         case expire(Job)
         case stop
     }
@@ -51,14 +52,22 @@ package final class Scheduler: Sendable {
     private let state = Monitor(State())
     private let threads: [SystemThread]
 
-    /// Starts `threadCount` compute threads.
-    package init(threadCount: Int, limits: Limits) {
+    /// Starts `threadCount` compute threads, and as many helpers, less one, that work inside the items
+    /// of busy threads while others have nothing to do.
+    ///
+    /// - Parameter activationBudget: bytes that all threads' kept activations may take together.
+    package init(threadCount: Int, limits: Limits, activationBudget: Int = 1 << 30) {
         self.threadCount = threadCount
         self.limits = limits
         let state = self.state
+        let team = ComputeTeam(places: threadCount)
         threads = (0..<threadCount).map { index in
             SystemThread(name: "compute-\(index)") {
-                Scheduler.work(state, worker: Worker(index: index))
+                Scheduler.work(
+                    state,
+                    worker: Worker(
+                        index: index, team: team,
+                        activationBudget: activationBudget / max(threadCount, 1)))
             }
         }
     }
@@ -171,7 +180,7 @@ package final class Scheduler: Sendable {
 
     private static func work(_ state: Monitor<State>, worker: Worker) {
         while true {
-            switch state.wait({ nextTask(&$0, now: monotonicNow()) }) {
+            switch state.wait({ nextTask(&$0, worker, now: monotonicNow()) }) {
             case .stop:
                 return
             case .expire(let job):
@@ -183,15 +192,17 @@ package final class Scheduler: Sendable {
                 } catch {
                     complete(job, .failure(error), state)
                 }
-            case .item(let job, let stage, let item):
-                stage.run(item, worker)
-                finishItem(of: job, state)
+            case .items(let job, let stage, let items):
+                worker.whileSeated { stage.run(items, worker) }
+                finish(items.count, of: job, state)
             }
         }
     }
 
     /// Takes the most urgent piece of work; `nil` when there is none.
-    private static func nextTask(_ state: inout State, now: UInt64) -> Task? {
+    private static func nextTask(
+        _ state: inout State, _ worker: Worker, now: UInt64
+    ) -> Task? {
         for job in state.jobs {
             switch job.phase {
             case .queued:
@@ -204,9 +215,12 @@ package final class Scheduler: Sendable {
                 return .plan(job)
             case .running(let plan, let stage, let next, let outstanding):
                 guard next < plan.stages[stage].itemCount else { continue }
+                let own = plan.stages[stage]
+                let share = own.share(
+                    remaining: own.itemCount - next, threads: worker.team.places)
                 job.phase = .running(
-                    plan: plan, stage: stage, next: next + 1, outstanding: outstanding + 1)
-                return .item(job, plan.stages[stage], next)
+                    plan: plan, stage: stage, next: next + share, outstanding: outstanding + share)
+                return .items(job, own, next..<next + share)
             case .planning, .finished:
                 continue
             }
@@ -239,7 +253,7 @@ package final class Scheduler: Sendable {
         }
     }
 
-    private static func finishItem(of job: Job, _ state: Monitor<State>) {
+    private static func finish(_ count: Int, of job: Job, _ state: Monitor<State>) {
         enum Next {
             case wait
             case stage(WorkPlan, Int)
@@ -250,7 +264,7 @@ package final class Scheduler: Sendable {
             guard case .running(let plan, let stage, var next, var outstanding) = job.phase else {
                 return .wait
             }
-            outstanding -= 1
+            outstanding -= count
             if let deadline = job.deadline, now >= deadline, job.fault == nil {
                 job.fault = deadlineFault
             }

@@ -9,13 +9,33 @@ package import JSON
 package struct WorkPlan: Sendable {
     package struct Stage: Sendable {
         package let itemCount: Int
-        package let run: @Sendable (_ item: Int, _ worker: Worker) -> Void
+        /// Items that are worth taking together.
+        package let groupSize: Int
+        package let run: @Sendable (_ items: Range<Int>, _ worker: Worker) -> Void
 
+        /// Items that are taken one at a time.
         package init(
             itemCount: Int, run: @escaping @Sendable (_ item: Int, _ worker: Worker) -> Void
         ) {
+            self.init(itemCount: itemCount, groupSize: 1) { items, worker in
+                for item in items { run(item, worker) }
+            }
+        }
+
+        /// Items of which a thread takes up to `groupSize` neighbours, and fewer when that keeps more
+        /// threads busy. What an item comes to must not depend on its group.
+        package init(
+            itemCount: Int, groupSize: Int,
+            run: @escaping @Sendable (_ items: Range<Int>, _ worker: Worker) -> Void
+        ) {
             self.itemCount = itemCount
+            self.groupSize = max(groupSize, 1)
             self.run = run
+        }
+
+        /// How many of the `remaining` items the next of `threads` threads takes.
+        package func share(remaining: Int, threads: Int) -> Int {
+            min(groupSize, (remaining + threads - 1) / max(threads, 1))
         }
     }
 

@@ -1,11 +1,15 @@
 import Encoders
 
-/// One compute thread's own memory: a workspace a tower, kept from request to request.
+/// One compute thread's own memory: workspaces for the towers it ran, kept from request to request.
 package final class Worker {
     package let index: Int
+    let team: ComputeTeam
+    private let activationBudget: Int
+    private var seat = ComputeSeat.alone
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
+    private var gradients: [ObjectIdentifier: VisionWorkspace] = [:]
     /// One a configuration, not one a tower: towers with other weights merged in come and go.
-    private var text: [(configuration: TextConfiguration, workspace: TextWorkspace)] = []
+    private var text: [TextMemory] = []
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
 
     private struct ResizeKey: Hashable {
@@ -14,26 +18,78 @@ package final class Worker {
         let width: Int
     }
 
+    private struct TextMemory {
+        let configuration: TextConfiguration
+        let options: ComputeOptions
+        let workspace: TextWorkspace
+    }
+
+    private static let keptTexts = 32
+
     /// A sampler sends one size again and again; a few more are kept for mixed clients.
     private static let keptSizes = 8
 
-    init(index: Int) { self.index = index }
+    /// - Parameter activationBudget: bytes that this thread's kept activations may take.
+    init(index: Int, team: ComputeTeam, activationBudget: Int) {
+        self.index = index
+        self.team = team
+        self.activationBudget = activationBudget
+    }
 
+    /// Runs `body` while this thread counts as busy, so that free helpers join in.
+    func whileSeated(_ body: () -> Void) {
+        seat = team.sit()
+        body()
+        team.leave(seat)
+        seat = .alone
+    }
+
+    /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: VisionTower) -> VisionWorkspace {
-        let key = ObjectIdentifier(tower)
-        if let workspace = vision[key] { return workspace }
-        let workspace = tower.makeWorkspace()
-        vision[key] = workspace
+        let workspace = Self.find(ObjectIdentifier(tower), in: &vision) {
+            tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
+        }
+        workspace.seat = seat
         return workspace
     }
 
+    /// Memory for gradients of groups as large as ``gradientGroup(of:)`` says.
+    func gradientWorkspace(for tower: VisionTower) -> VisionWorkspace {
+        let workspace = Self.find(ObjectIdentifier(tower), in: &gradients) {
+            tower.makeWorkspace(
+                capacity: GradientMemory.group(
+                    tower, slots: team.places, budget: activationBudget),
+                slots: team.places, activationBudget: activationBudget)
+        }
+        workspace.seat = seat
+        return workspace
+    }
+
+    /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: TextTower) -> TextWorkspace {
         let configuration = tower.configuration
-        if let known = text.first(where: { $0.configuration == configuration }) {
-            return known.workspace
+        let options = tower.options
+        let known = text.first { $0.configuration == configuration && $0.options == options }
+        let workspace =
+            known?.workspace
+            ?? tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
+        if known == nil {
+            text.append(
+                TextMemory(configuration: configuration, options: options, workspace: workspace))
+            // Textual inversions make configurations of their own: those of old sets are let go.
+            if text.count > Worker.keptTexts { text.removeFirst() }
         }
-        let workspace = tower.makeWorkspace()
-        text.append((configuration, workspace))
+        workspace.seat = seat
+        return workspace
+    }
+
+    private static func find<Workspace>(
+        _ key: ObjectIdentifier, in kept: inout [ObjectIdentifier: Workspace],
+        _ make: () -> Workspace
+    ) -> Workspace {
+        if let workspace = kept[key] { return workspace }
+        let workspace = make()
+        kept[key] = workspace
         return workspace
     }
 
@@ -48,5 +104,26 @@ package final class Worker {
         if resizing.count >= Worker.keptSizes { resizing.removeAll() }
         resizing[key] = map
         return map
+    }
+}
+
+/// How a thread's budget for kept activations is spent.
+enum GradientMemory {
+    /// Images whose gradients are computed together: as many as the tower prefers and the budget
+    /// keeps the activations of, but at least one.
+    static func group(_ tower: VisionTower, slots: Int, budget: Int) -> Int {
+        (1...tower.preferredGroup).last {
+            VisionWorkspace.gradientBytes(
+                tower.configuration, precision: tower.options.precision, capacity: $0,
+                slots: slots, recomputes: false) <= budget
+        } ?? 1
+    }
+
+    /// The least that `threads` threads need for one image each, recomputing all that can be.
+    static func least(_ tower: VisionTower, threads: Int) -> Int {
+        threads
+            * VisionWorkspace.gradientBytes(
+                tower.configuration, precision: tower.options.precision, capacity: 1,
+                slots: threads, recomputes: true)
     }
 }

@@ -1,18 +1,11 @@
 internal import CKernels
 
 /// Scaled dot-product attention over several heads, softmax(q·kᵀ/√d)·v, without its projections.
-///
-/// Works head by head and in pieces of query rows, so that a piece's scores stay in the second-level
-/// cache. Probabilities are not kept: the backward computes them again, which costs one small
-/// product and saves heads · T² floats a layer.
 package struct Attention: Sendable {
     package let heads: Int
     package let headWidth: Int
     /// Whether a query sees only its own position and those before it.
     package let isCausal: Bool
-
-    /// Scores that a piece may hold: 192 KiB, under half of a second-level cache.
-    private static let pieceScores = 49_152
 
     package init(width: Int, heads: Int, isCausal: Bool) {
         precondition(heads > 0 && width % heads == 0)
@@ -21,135 +14,116 @@ package struct Attention: Sendable {
         self.isCausal = isCausal
     }
 
-    /// Query rows in a piece over `tokens` keys. It depends on the item's own size alone.
-    package static func pieceRows(tokens: Int) -> Int {
-        max(1, min(tokens, pieceScores / max(tokens, 1)))
+    /// Bytes of scratch memory that a thread needs, for sequences of up to `keys` keys.
+    package func scratchBytes(element: Element, keys: Int, backward: Bool) -> Int {
+        gk_attention_scratch(element.rawValue, headWidth, keys, backward ? 1 : 0)
     }
 
-    /// Scores and their gradients, for pieces over up to `tokens` keys.
-    package struct Scratch {
-        private let memory: Rows
-
-        /// - Parameter memory: [2, pieceRows(tokens) · tokens]
-        package init(_ memory: Rows) {
-            precondition(memory.rows == 2 && memory.isContiguous)
-            self.memory = memory
-        }
-
-        package static func columns(tokens: Int) -> Int { pieceRows(tokens: tokens) * tokens }
-
-        func scores(rows: Int, columns: Int) -> Rows { block(0, rows, columns) }
-        func gradients(rows: Int, columns: Int) -> Rows { block(1, rows, columns) }
-
-        private func block(_ index: Int, _ rows: Int, _ columns: Int) -> Rows {
-            precondition(rows * columns <= memory.columns, "too little scratch memory")
-            return Rows(memory.base + index * memory.stride, rows: rows, columns: columns)
-        }
-    }
-
-    /// out [Q, W] from the fused projections.
-    ///
-    /// - Parameters:
-    ///   - qkv: [T, 3W], the columns of q, then k, then v.
-    ///   - queries: the rows whose queries are answered, Q of them; other rows' q are not read.
-    package func forward(_ qkv: Rows, queries: Range<Int>, into out: Rows, scratch: Scratch) {
-        precondition(out.rows == queries.count && out.columns == width)
-        for head in 0..<heads {
-            let part = split(qkv, head: head)
-            forEachPiece(of: queries, tokens: qkv.rows) { piece, keys in
-                let p = scratch.scores(rows: piece.count, columns: keys)
-                probabilities(part, piece, into: p)
-                MatrixProduct.multiply(
-                    p.constant, part.v.rows(0..<keys).constant, .plain,
-                    into: columns(of: out, head: head).rows(piece.moved(by: -queries.lowerBound)))
-            }
-        }
-    }
-
-    /// dqkv [T, 3W] from dOut [Q, W]. Reads the forward's q, k and v.
-    ///
-    /// Rows of dq outside `queries` are left as they are; dk and dv are complete.
-    package func backward(
-        _ dOut: Rows, qkv: Rows, queries: Range<Int>, into dqkv: Rows, scratch: Scratch
+    /// out [queries, W] from q [queries, W] and kv [keys, 2W] (keys, then values).
+    package func forward(
+        q: Block, kv: Block, sequences: Sequences, into out: Block, scratch: AttentionScratch,
+        seat: ComputeSeat = .alone
     ) {
-        precondition(dOut.rows == queries.count && dOut.columns == width)
-        precondition(dqkv.rows == qkv.rows)
-        let scale = scoreScale
-        for head in 0..<heads {
-            let part = split(qkv, head: head)
-            let gradient = split(dqkv, head: head)
-            // Pieces add to dk and dv in turn; a causal piece reaches only some of the keys.
-            gradient.k.fill(0)
-            gradient.v.fill(0)
-            forEachPiece(of: queries, tokens: qkv.rows) { piece, keys in
-                let k = part.k.rows(0..<keys)
-                let v = part.v.rows(0..<keys)
-                let dOutPiece = columns(of: dOut, head: head)
-                    .rows(piece.moved(by: -queries.lowerBound))
-                let p = scratch.scores(rows: piece.count, columns: keys)
-                let dp = scratch.gradients(rows: piece.count, columns: keys)
-                probabilities(part, piece, into: p)
-                MatrixProduct.multiply(dOutPiece.constant, v.constant, .rightTransposed, into: dp)
-                MatrixProduct.multiply(
-                    p.constant, dOutPiece.constant, .leftTransposed,
-                    into: gradient.v.rows(0..<keys), accumulate: true)
-                gk_softmax_backward(p.base, p.stride, dp.base, dp.stride, p.rows, p.columns)
-                MatrixProduct.multiply(
-                    dp.constant, k.constant, .plain, into: gradient.q.rows(piece), scale: scale)
-                MatrixProduct.multiply(
-                    dp.constant, part.q.rows(piece).constant, .leftTransposed,
-                    into: gradient.k.rows(0..<keys), scale: scale, accumulate: true)
-            }
+        precondition(out.columns == width && out.element == q.element, "attention's output")
+        withArguments(q: q, kv: kv, sequences) { arguments in
+            gk_attention_forward(
+                seat.pointer, &arguments, out.base, out.stride, scratch.memory, scratch.slotBytes)
+        }
+    }
+
+    /// dq [queries, W] and dkv [keys, 2W] from dOut [queries, W]. Reads the forward's q and kv. The
+    /// sequences must have no prefix, and attention no mask.
+    package func backward(
+        _ dOut: Block, q: Block, kv: Block, sequences: Sequences, dq: Block, dkv: Block,
+        scratch: AttentionScratch, seat: ComputeSeat = .alone
+    ) {
+        precondition(!isCausal, "text has no backward")
+        precondition(dOut.element == q.element && dOut.columns == width, "attention's gradient")
+        precondition(dq.element == q.element && dkv.element == q.element, "attention's gradients")
+        precondition(dq.columns == width && dkv.columns == 2 * width, "attention's gradients")
+        let dk = dkv.columns(0..<width)
+        let dv = dkv.columns(width..<2 * width)
+        withArguments(q: q, kv: kv, sequences) { arguments in
+            gk_attention_backward(
+                seat.pointer, &arguments, dOut.base, dOut.stride, dq.base, dq.stride, dk.base,
+                dv.base, dkv.stride, scratch.memory, scratch.slotBytes)
         }
     }
 
     private var width: Int { heads * headWidth }
-    private var scoreScale: Float { 1 / Float(headWidth).squareRoot() }
 
-    private func split(_ qkv: Rows, head: Int) -> (q: Rows, k: Rows, v: Rows) {
-        precondition(qkv.columns == 3 * width)
-        let own = head * headWidth..<(head + 1) * headWidth
-        return (
-            qkv.columns(own), qkv.columns(own.moved(by: width)),
-            qkv.columns(own.moved(by: 2 * width))
-        )
-    }
-
-    private func columns(of rows: Rows, head: Int) -> Rows {
-        rows.columns(head * headWidth..<(head + 1) * headWidth)
-    }
-
-    /// p [piece, keys] = softmax(q·kᵀ/√d) for one head's piece of queries.
-    private func probabilities(
-        _ part: (q: Rows, k: Rows, v: Rows), _ piece: Range<Int>, into p: Rows
+    private func withArguments(
+        q: Block, kv: Block, _ sequences: Sequences, _ body: (inout gk_attention) -> Void
     ) {
-        MatrixProduct.multiply(
-            part.q.rows(piece).constant, part.k.rows(0..<p.columns).constant, .rightTransposed,
-            into: p, scale: scoreScale)
-        if isCausal {
-            gk_softmax_causal(p.base, p.stride, p.rows, p.columns, piece.lowerBound)
-        } else {
-            gk_softmax(p.base, p.stride, p.rows, p.columns)
-        }
-    }
-
-    /// Calls `body` with each piece of query rows and the number of keys that it can see.
-    private func forEachPiece(
-        of queries: Range<Int>, tokens: Int, _ body: (Range<Int>, Int) -> Void
-    ) {
-        precondition(queries.lowerBound >= 0 && queries.upperBound <= tokens)
-        let step = Self.pieceRows(tokens: tokens)
-        var start = queries.lowerBound
-        while start < queries.upperBound {
-            let end = min(start + step, queries.upperBound)
-            body(start..<end, isCausal ? end : tokens)
-            start = end
-        }
+        precondition(q.columns == width && kv.columns == 2 * width, "attention's factors")
+        precondition(q.element == kv.element && q.element != .s8, "attention's factors")
+        precondition(sequences.queryRows <= q.rows && sequences.keyRows <= kv.rows, "sequences")
+        var arguments = gk_attention(
+            element: q.element.rawValue, causal: isCausal ? 1 : 0, heads: heads,
+            head_width: headWidth, scale: 1 / Float(headWidth).squareRoot(), q: q.base,
+            q_stride: q.stride, k: kv.base, v: kv.columns(width..<2 * width).base,
+            kv_stride: kv.stride, sequences: sequences.start, count: sequences.count)
+        body(&arguments)
     }
 }
 
-extension Range<Int> {
-    fileprivate func moved(by offset: Int) -> Range<Int> {
-        lowerBound + offset..<upperBound + offset
+/// Where the sequences of a group lie among its rows; room for a fixed number, allocated once.
+package final class Sequences {
+    private let storage: UnsafeMutablePointer<gk_sequence>
+    private let capacity: Int
+    package private(set) var count = 0
+    /// One past the highest row of queries, and of keys, that any sequence names.
+    package private(set) var queryRows = 0
+    package private(set) var keyRows = 0
+
+    package init(capacity: Int) {
+        self.capacity = max(capacity, 1)
+        storage = .allocate(capacity: self.capacity)
     }
+
+    deinit { storage.deallocate() }
+
+    fileprivate var start: UnsafePointer<gk_sequence> { UnsafePointer(storage) }
+
+    package func removeAll() {
+        count = 0
+        queryRows = 0
+        keyRows = 0
+    }
+
+    /// Adds a sequence whose keys are the rows `prefix`, then `own`.
+    ///
+    /// - Parameters:
+    ///   - queries: rows of q and of the output.
+    ///   - position: of the first query among the keys.
+    package func append(
+        queries: Range<Int>, position: Int, prefix: Range<Int> = 0..<0, own: Range<Int>
+    ) {
+        precondition(count < capacity, "more sequences than there is room for")
+        precondition(position + queries.count <= prefix.count + own.count, "queries without keys")
+        storage[count] = gk_sequence(
+            query_row: queries.lowerBound, query_count: queries.count, query_position: position,
+            prefix_row: prefix.lowerBound, prefix_count: prefix.count, own_row: own.lowerBound,
+            own_count: own.count)
+        count += 1
+        queryRows = max(queryRows, queries.upperBound)
+        keyRows = max(keyRows, prefix.upperBound, own.upperBound)
+    }
+}
+
+/// Memory in which attention works, a part for each thread that may help.
+package final class AttentionScratch {
+    fileprivate let memory: UnsafeMutableRawPointer
+    fileprivate let slotBytes: Int
+    package let bytes: Int
+
+    /// - Parameter slots: threads of the team that will work in it.
+    package init(slotBytes: Int, slots: Int) {
+        self.slotBytes = (slotBytes + 63) / 64 * 64
+        bytes = self.slotBytes * max(slots, 1)
+        memory = .allocate(byteCount: max(bytes, 64), alignment: 64)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: max(bytes, 64))
+    }
+
+    deinit { memory.deallocate() }
 }

@@ -30,30 +30,36 @@ package struct LayerNorm: Sendable {
     }
 
     /// y [rows, width] from x; both may be the same. Statistics go to `keeping` if it is given.
-    func forward(_ x: Rows, into y: Rows, keeping statistics: NormStatistics? = nil) {
+    func forward(
+        _ x: Rows, into y: Block, keeping statistics: NormStatistics? = nil,
+        seat: ComputeSeat = .alone
+    ) {
         precondition(x.columns == gain.count && y.columns == gain.count && x.rows == y.rows)
         statistics?.checkRoom(for: x.rows)
         gain.withUnsafeBufferPointer { gain in
             bias.withUnsafeBufferPointer { bias in
                 gk_layer_norm(
-                    x.base, x.stride, gain.baseAddress, bias.baseAddress, eps, x.rows, x.columns,
-                    y.base, y.stride, statistics?.mean, statistics?.reciprocalDeviation)
+                    seat.pointer, x.base, x.stride, gain.baseAddress, bias.baseAddress, eps, x.rows,
+                    x.columns, y.view, statistics?.mean, statistics?.reciprocalDeviation)
             }
         }
     }
 
-    /// dx (+)= the gradient of x. Reads the forward's x and statistics.
+    /// dx (+)= the gradient of x, and once more to `copy` if it is given. Reads the forward's x and
+    /// statistics.
     func backward(
-        _ dy: Rows, x: Rows, statistics: NormStatistics, into dx: Rows, accumulate: Bool
+        _ dy: Rows, x: Rows, statistics: NormStatistics, into dx: Rows, accumulate: Bool,
+        copy: Block? = nil, seat: ComputeSeat = .alone
     ) {
         precondition(x.columns == gain.count && dy.columns == gain.count)
         precondition(dx.columns == gain.count && x.rows == dy.rows && x.rows == dx.rows)
+        precondition(copy.map { $0.rows == dx.rows && $0.columns == dx.columns } ?? true)
         statistics.checkRoom(for: x.rows)
         gain.withUnsafeBufferPointer { gain in
             gk_layer_norm_backward(
-                dy.base, dy.stride, x.base, x.stride, gain.baseAddress, statistics.mean,
-                statistics.reciprocalDeviation, x.rows, x.columns, dx.base, dx.stride,
-                accumulate ? 1 : 0)
+                seat.pointer, dy.base, dy.stride, x.base, x.stride, gain.baseAddress,
+                statistics.mean, statistics.reciprocalDeviation, x.rows, x.columns, dx.base,
+                dx.stride, accumulate ? 1 : 0, copy?.view ?? Block.noView)
         }
     }
 }

@@ -1,23 +1,28 @@
 /// What a layer does with a product before it is done; fused where the backend can.
 package enum Epilogue {
-    /// y = x·Wᵀ + b
     case none
-    /// y = residual + x·Wᵀ + b; the residual may be y itself.
+    /// y = residual + …; the residual may be y itself.
     case adding(Rows)
-    /// y = activation(x·Wᵀ + b); `keeping` receives the activation's input, which its backward
-    /// reads, unless it is `nil`.
-    case activating(Activation, keeping: Rows?)
+    /// y = activation(…); `keeping` receives the activation's input, which its backward reads, unless
+    /// it is `nil`.
+    case activating(Activation, keeping: Block?)
+    /// y = … · activation′(x), at what `keeping` received: the activation's backward.
+    case slope(Activation, of: Block)
 }
 
-/// A library's way to hold one weight matrix and multiply by it.
+/// A way to hold one weight matrix and multiply by it.
 ///
 /// `Linear` has checked the sizes before a call. A row of a result depends on the same row of the
 /// input alone. Implementations are immutable and called from several threads at once.
 package protocol LinearBackend: Sendable {
+    /// What the left factor must be.
+    var element: Element { get }
+    /// Memory that the weights take.
+    var bytes: Int { get }
     /// y [rows, outputs] from x [rows, inputs].
-    func forward(_ x: Rows, into y: Rows, _ epilogue: Epilogue)
-    /// dx [rows, inputs] = dy·W from dy [rows, outputs], added to dx when `accumulate` is set.
-    func inputGradient(_ dy: Rows, into dx: Rows, accumulate: Bool)
+    func forward(_ x: Operand, into y: Block, _ epilogue: Epilogue, seat: ComputeSeat)
+    /// dx [rows, inputs] = dy·W from dy [rows, outputs].
+    func inputGradient(_ dy: Operand, into dx: Block, _ epilogue: Epilogue, seat: ComputeSeat)
 }
 
 /// A linear layer, y = x·Wᵀ + b: owns its weights, in whatever layout its backend wants.
@@ -29,36 +34,67 @@ package struct Linear: Sendable {
     private let backend: any LinearBackend
 
     /// - Parameters:
-    ///   - weight: [≥ firstOutput + outputs, inputs], row-major; the array is shared, not copied.
+    ///   - weight: [≥ firstOutput + outputs, inputs], row-major.
     ///   - bias: as many values as `weight` has rows, or `nil`.
     ///   - firstOutput: the row of `weight` where this layer's own begin, for layers cut from a
     ///     fused matrix.
+    ///   - element: of weights and left factor; fp32 alone on OpenBLAS.
+    ///   - gradients: whether ``inputGradient(_:into:_:seat:)`` will be called; never for bytes.
     package init(
-        weight: [Float], bias: [Float]?, inputs: Int, outputs: Int, firstOutput: Int = 0
+        weight: [Float], bias: [Float]?, inputs: Int, outputs: Int, firstOutput: Int = 0,
+        element: Element = .f32, backend kind: ComputeBackend = .standard, gradients: Bool = true
     ) {
         precondition(weight.count >= (firstOutput + outputs) * inputs, "too few weights")
         precondition((bias?.count ?? .max) >= firstOutput + outputs, "too few biases")
+        precondition(element != .s8 || !gradients, "bytes have no gradients")
         self.inputs = inputs
         self.outputs = outputs
-        backend = OpenBLASLinear(
-            weight: weight, bias: bias, inputs: inputs, outputs: outputs, firstOutput: firstOutput)
+        let ownBias = bias.map { $0[firstOutput..<firstOutput + outputs] }
+        switch kind {
+        case .packed:
+            backend = PackedLinear(
+                weight: weight, bias: ownBias, inputs: inputs, outputs: outputs,
+                firstOutput: firstOutput, element: element, gradients: gradients)
+        case .openblas:
+            precondition(element == .f32, "OpenBLAS multiplies fp32 alone")
+            backend = OpenBLASLinear(
+                weight: weight, bias: ownBias, inputs: inputs, outputs: outputs,
+                firstOutput: firstOutput)
+        }
     }
+
+    /// What the left factor must be.
+    package var element: Element { backend.element }
+
+    /// Memory that the weights take.
+    package var bytes: Int { backend.bytes }
 
     /// y [rows, outputs] from x [rows, inputs].
-    package func forward(_ x: Rows, into y: Rows, _ epilogue: Epilogue = .none) {
-        precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows, "Linear")
-        switch epilogue {
-        case .none, .activating(_, keeping: nil):
-            break
-        case .adding(let other), .activating(_, keeping: .some(let other)):
-            precondition(other.rows == y.rows && other.columns == y.columns, "Linear's epilogue")
-        }
-        backend.forward(x, into: y, epilogue)
+    package func forward(
+        _ x: Operand, into y: Block, _ epilogue: Epilogue = .none, seat: ComputeSeat = .alone
+    ) {
+        precondition(x.block.columns == inputs && y.columns == outputs, "Linear")
+        check(x.block, y, epilogue)
+        backend.forward(x, into: y, epilogue, seat: seat)
     }
 
-    /// dx [rows, inputs] = dy·W from dy [rows, outputs], added to dx when `accumulate` is set.
-    package func inputGradient(_ dy: Rows, into dx: Rows, accumulate: Bool = false) {
-        precondition(dy.columns == outputs && dx.columns == inputs && dy.rows == dx.rows, "Linear")
-        backend.inputGradient(dy, into: dx, accumulate: accumulate)
+    /// dx [rows, inputs] = dy·W from dy [rows, outputs], then the epilogue (there is no bias).
+    package func inputGradient(
+        _ dy: Operand, into dx: Block, _ epilogue: Epilogue = .none, seat: ComputeSeat = .alone
+    ) {
+        precondition(dy.block.columns == outputs && dx.columns == inputs, "Linear")
+        check(dy.block, dx, epilogue)
+        backend.inputGradient(dy, into: dx, epilogue, seat: seat)
+    }
+
+    private func check(_ x: Block, _ y: Block, _ epilogue: Epilogue) {
+        precondition(x.rows == y.rows && y.element != .s8, "Linear")
+        switch epilogue {
+        case .none, .activating(_, keeping: nil): break
+        case .adding(let other):
+            precondition(other.rows == y.rows && other.columns == y.columns, "Linear's epilogue")
+        case .activating(_, keeping: .some(let other)), .slope(_, let other):
+            precondition(other.rows == y.rows && other.columns == y.columns, "Linear's epilogue")
+        }
     }
 }

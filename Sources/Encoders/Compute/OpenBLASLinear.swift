@@ -1,46 +1,66 @@
 internal import CKernels
 
 /// Weights as they come from the checkpoint, multiplied by OpenBLAS in fp32: works everywhere, and is
-/// the reference for every other backend.
+/// the reference for the packed kernels.
 struct OpenBLASLinear: LinearBackend {
     private let weight: [Float]
     private let bias: [Float]?
     private let inputs: Int
     private let outputs: Int
-    private let firstOutput: Int
 
-    init(weight: [Float], bias: [Float]?, inputs: Int, outputs: Int, firstOutput: Int) {
-        self.weight = weight
-        self.bias = bias
+    let element = Element.f32
+    var bytes: Int { (weight.count + (bias?.count ?? 0)) * 4 }
+
+    init(
+        weight: [Float], bias: ArraySlice<Float>?, inputs: Int, outputs: Int, firstOutput: Int
+    ) {
+        let own = firstOutput * inputs..<(firstOutput + outputs) * inputs
+        self.weight = own == weight.indices ? weight : Array(weight[own])
+        self.bias = bias.map(Array.init)
         self.inputs = inputs
         self.outputs = outputs
-        self.firstOutput = firstOutput
     }
 
-    func forward(_ x: Rows, into y: Rows, _ epilogue: Epilogue) {
+    func forward(_ x: Operand, into y: Block, _ epilogue: Epilogue, seat: ComputeSeat) {
+        let (x, y) = (x.block.floats, y.floats)
         // The bias (and the residual) go in first and the product is added on top: one pass less.
         switch epilogue {
         case .none:
             fillWithBias(y)
-            addProduct(x, to: y)
+            multiply(x, .rightTransposed, addingTo: y)
         case .adding(let residual):
             withBias { bias in
                 gk_add_bias(
                     residual.base, residual.stride, bias, y.rows, y.columns, y.base, y.stride)
             }
-            addProduct(x, to: y)
+            multiply(x, .rightTransposed, addingTo: y)
         case .activating(let activation, let kept):
-            let input = kept ?? y
+            let input = kept?.floats ?? y
             fillWithBias(input)
-            addProduct(x, to: input)
+            multiply(x, .rightTransposed, addingTo: input)
             activation.forward(input, into: y)
+        case .slope(let activation, let kept):
+            fillWithBias(y)
+            multiply(x, .rightTransposed, addingTo: y)
+            activation.backward(y, x: kept.floats, into: y)
         }
     }
 
-    func inputGradient(_ dy: Rows, into dx: Rows, accumulate: Bool) {
-        withWeight { weight in
-            MatrixProduct.multiply(
-                dy.constant, weight, .plain, into: dx, accumulate: accumulate)
+    func inputGradient(_ dy: Operand, into dx: Block, _ epilogue: Epilogue, seat: ComputeSeat) {
+        let (dy, dx) = (dy.block.floats, dx.floats)
+        if case .adding(let residual) = epilogue {
+            if residual.base != dx.base { dx.copy(from: residual) }
+        } else {
+            dx.fill(0)
+        }
+        multiply(dy, .plain, addingTo: dx)
+        switch epilogue {
+        case .none, .adding: break
+        case .activating(let activation, let kept):
+            if let kept { kept.floats.copy(from: dx) }
+            activation.forward(dx, into: dx)
+        case .slope(let activation, let kept):
+            activation.backward(dx, x: kept.floats, into: dx)
         }
     }
 
@@ -48,24 +68,16 @@ struct OpenBLASLinear: LinearBackend {
         withBias { gk_fill_rows($0, y.rows, y.columns, y.base, y.stride) }
     }
 
-    private func addProduct(_ x: Rows, to y: Rows) {
-        withWeight { weight in
-            MatrixProduct.multiply(
-                x.constant, weight, .rightTransposed, into: y, accumulate: true)
-        }
-    }
-
-    private func withWeight(_ body: (ConstantRows) -> Void) {
+    private func multiply(_ x: Rows, _ form: MatrixProduct.Form, addingTo y: Rows) {
         weight.withUnsafeBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return }
-            body(ConstantRows(start + firstOutput * inputs, rows: outputs, columns: inputs))
+            let matrix = ConstantRows(start, rows: outputs, columns: inputs)
+            MatrixProduct.multiply(x.constant, matrix, form, into: y, accumulate: true)
         }
     }
 
     private func withBias(_ body: (UnsafePointer<Float>?) -> Void) {
         guard let bias else { return body(nil) }
-        bias.withUnsafeBufferPointer { buffer in
-            body(buffer.baseAddress.map { $0 + firstOutput })
-        }
+        bias.withUnsafeBufferPointer { body($0.baseAddress) }
     }
 }

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// A row-major block of floats that somebody else owns: `rows` × `columns`, with `stride` floats from
 /// the start of one row to the start of the next.
 ///
@@ -54,6 +56,19 @@ package struct Rows {
                 (base + row * stride).update(from: start + row * columns, count: columns)
             }
         }
+    }
+
+    /// Copies row `source` of a block of the same width to row `target` of this one.
+    package func copyRow(_ target: Int, from other: Rows, row source: Int) {
+        precondition(other.columns == columns, "blocks differ in size")
+        (base + target * stride).update(from: other.base + source * other.stride, count: columns)
+    }
+
+    /// Adds row `source` of a block of the same width to row `target` of this one.
+    package func addRow(_ target: Int, from other: Rows, row source: Int) {
+        precondition(other.columns == columns, "blocks differ in size")
+        let row = base + target * stride
+        gk_add(row, other.base + source * other.stride, row, columns)
     }
 
     package func fill(_ value: Float) {

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// The first step of a vision transformer: square patches, each projected to a token, behind a class
 /// token, plus position embeddings.
 ///
@@ -14,49 +16,92 @@ struct PatchEmbedding: Sendable {
 
     init(
         _ configuration: VisionConfiguration, kernels: [Float], classToken: [Float],
-        positions: [Float]
+        positions: [Float], options: ComputeOptions
     ) {
         patchSize = configuration.patchSize
         imageSize = configuration.imageSize
         grid = configuration.grid
+        // The pixels' own products stay above bytes: everything hangs on them.
         projection = Linear(
             weight: kernels, bias: nil, inputs: 3 * patchSize * patchSize,
-            outputs: configuration.width)
+            outputs: configuration.width, element: options.precision.activations,
+            backend: options.backend, gradients: options.gradients)
         self.classToken = classToken
         self.positions = positions
     }
 
-    /// tokens [T, W] from pixels [3, S, S]; `patches` is scratch memory, [T − 1, 3·P·P].
-    func forward(_ pixels: [Float], into tokens: Rows, patches: Rows) {
-        pixels.withUnsafeBufferPointer { buffer in
-            guard let image = buffer.baseAddress else { return }
-            forEachRun { pixel, patch, column in
-                (patches.base + patch * patches.stride + column)
-                    .update(from: image + pixel, count: patchSize)
-            }
-        }
-        // The positions are what the product is added to.
-        tokens.copy(from: positions)
-        classToken.withUnsafeBufferPointer { values in
-            for index in values.indices { tokens.base[index] += values[index] }
-        }
-        let patchTokens = tokens.rows(1..<tokens.rows)
-        projection.forward(patches, into: patchTokens, .adding(patchTokens))
-    }
+    /// Memory that the weights take.
+    var bytes: Int { projection.bytes + (classToken.count + positions.count) * 4 }
 
-    /// dPixels [3, S, S] from dTokens [T, W]; `patches` is scratch memory, [T − 1, 3·P·P].
-    func backward(_ dTokens: Rows, patches: Rows) -> [Float] {
-        projection.inputGradient(dTokens.rows(1..<dTokens.rows), into: patches)
-        let count = 3 * imageSize * imageSize
-        return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-            buffer.initialize(repeating: 0)
-            if let image = buffer.baseAddress {
+    /// tokens [N·T, W] from N images [3, S, S].
+    ///
+    /// - Parameters:
+    ///   - patches: scratch memory, [N·(T − 1), 3·P·P].
+    ///   - projected: scratch memory, [N·(T − 1), W].
+    func forward(
+        _ images: [[Float]], into tokens: Rows, patches: Block, projected: Rows, seat: ComputeSeat
+    ) {
+        let own = grid * grid
+        let count = images.count * own
+        for (index, pixels) in images.enumerated() {
+            let block = patches.rows(index * own..<(index + 1) * own)
+            pixels.withUnsafeBufferPointer { buffer in
+                guard let image = buffer.baseAddress else { return }
                 forEachRun { pixel, patch, column in
-                    (image + pixel).update(
-                        from: patches.base + patch * patches.stride + column, count: patchSize)
+                    block.setRow(patch, from: column, image + pixel, count: patchSize)
                 }
             }
-            initialized = count
+        }
+        let projected = projected.rows(0..<count)
+        projection.forward(Operand(patches.rows(0..<count)), into: Block(projected), seat: seat)
+        positions.withUnsafeBufferPointer { positions in
+            classToken.withUnsafeBufferPointer { classToken in
+                guard let positions = positions.baseAddress, let classToken = classToken.baseAddress
+                else { return }
+                for image in images.indices {
+                    let first = tokens.base + image * (own + 1) * tokens.stride
+                    gk_add(classToken, positions, first, tokens.columns)
+                    for patch in 0..<own {
+                        gk_add(
+                            projected.base + (image * own + patch) * projected.stride,
+                            positions + (patch + 1) * tokens.columns,
+                            first + (patch + 1) * tokens.stride, tokens.columns)
+                    }
+                }
+            }
+        }
+    }
+
+    /// dPixels [3, S, S] of `count` images from dTokens [N·T, W]; scratch memory as in the forward,
+    /// `factor` [N·(T − 1), W] in the element, `dPatches` [N·(T − 1), 3·P·P].
+    func backward(
+        _ dTokens: Rows, count: Int, factor: Block, dPatches: Rows, seat: ComputeSeat
+    ) -> [[Float]] {
+        let own = grid * grid
+        let factor = factor.rows(0..<count * own)
+        for image in 0..<count {
+            for patch in 0..<own {
+                factor.setRow(
+                    image * own + patch, from: 0,
+                    dTokens.base + (image * (own + 1) + patch + 1) * dTokens.stride,
+                    count: dTokens.columns)
+            }
+        }
+        let dPatches = dPatches.rows(0..<count * own)
+        projection.inputGradient(Operand(factor), into: Block(dPatches), seat: seat)
+        let size = 3 * imageSize * imageSize
+        return (0..<count).map { index in
+            [Float](unsafeUninitializedCapacity: size) { buffer, initialized in
+                buffer.initialize(repeating: 0)
+                if let image = buffer.baseAddress {
+                    let block = dPatches.rows(index * own..<(index + 1) * own)
+                    forEachRun { pixel, patch, column in
+                        (image + pixel).update(
+                            from: block.base + patch * block.stride + column, count: patchSize)
+                    }
+                }
+                initialized = size
+            }
         }
     }
 

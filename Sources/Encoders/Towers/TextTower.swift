@@ -4,7 +4,7 @@ internal import CKernels
 /// embedding.
 ///
 /// Immutable: any number of threads may use it at once, each with a workspace of its own. The same
-/// tokens always give the same bits, whatever else is computed beside them.
+/// tokens always give the same bits, whatever else is in their group or computed beside them.
 public final class TextTower: Sendable {
     public let configuration: TextConfiguration
     /// [V, W]
@@ -12,12 +12,17 @@ public final class TextTower: Sendable {
     /// [C, W]
     private let positionEmbedding: [Float]
     private let layers: [TransformerLayer]
-    private let finalNorm: LayerNorm
-    private let projection: Linear?
+    private let head: TowerHead
+    /// How the weights are held; text has no gradients.
+    public let options: ComputeOptions
 
     /// - Throws: `EncoderError.tensor` when an array does not have the configuration's size,
     ///   `.configuration` when the sizes themselves cannot be.
-    public init(configuration: TextConfiguration, weights: TextWeights) throws(EncoderError) {
+    public init(
+        configuration: TextConfiguration, weights: TextWeights,
+        options: ComputeOptions = ComputeOptions()
+    ) throws(EncoderError) {
+        try options.check()
         let check = WeightCheck(tower: "text tower")
         let shape = TransformerShape(configuration)
         try check.check(shape)
@@ -34,23 +39,44 @@ public final class TextTower: Sendable {
         }
 
         self.configuration = configuration
+        var options = options
+        options.gradients = false
+        self.options = options
         tokenEmbedding = weights.tokenEmbedding
         positionEmbedding = weights.positionEmbedding
-        layers = weights.layers.map { TransformerLayer($0, shape: shape) }
-        finalNorm = LayerNorm(
-            gain: weights.finalNormWeight, bias: weights.finalNormBias, eps: configuration.eps)
-        if let outputs = configuration.projection, let matrix = weights.projection {
-            projection = Linear(weight: matrix, bias: nil, inputs: width, outputs: outputs)
-        } else {
-            projection = nil
+        layers = concurrentMap(weights.layers.count) { [options] in
+            TransformerLayer(weights.layers[$0], shape: shape, options: options)
         }
+        head = TowerHead(
+            norm: LayerNorm(
+                gain: weights.finalNormWeight, bias: weights.finalNormBias, eps: configuration.eps),
+            projection: configuration.projection == nil ? nil : weights.projection, width: width,
+            outputs: configuration.projection, options: options)
     }
 
     /// Values in an embedding.
     public var embeddingWidth: Int { configuration.embeddingWidth }
 
+    /// Memory that the weights take.
+    public var bytes: Int {
+        head.bytes + layers.reduce(0) { $0 + $1.bytes }
+            + (tokenEmbedding.count + positionEmbedding.count) * 4
+    }
+
+    /// Texts that are worth computing together; 1 on OpenBLAS, whose results depend on the number of
+    /// rows.
+    public var preferredGroup: Int { options.backend == .openblas ? 1 : 8 }
+
     /// Memory for one thread.
-    public func makeWorkspace() -> TextWorkspace { TextWorkspace(configuration) }
+    ///
+    /// - Parameters:
+    ///   - capacity: texts in the largest group, 1 on OpenBLAS.
+    ///   - slots: places of the team whose seats the workspace will be given.
+    public func makeWorkspace(capacity: Int = 1, slots: Int = 1) -> TextWorkspace {
+        TextWorkspace(
+            configuration, options: options,
+            capacity: options.backend == .openblas ? 1 : max(capacity, 1), slots: slots)
+    }
 
     /// The position whose state is the pooled one: the first end token, or the highest id when the
     /// configuration says so (the first of equals).
@@ -72,35 +98,50 @@ public final class TextTower: Sendable {
         return index
     }
 
-    /// The embedding of one text, [embeddingWidth], not normalised.
-    ///
-    /// Tokens after the pooled one cannot reach it, so they are not computed; of the last block only
-    /// the pooled position is.
-    ///
-    /// - Parameter tokens: start token … end token, padded or not.
-    /// - Throws: `EncoderError.promptTooLong` for more tokens than the tower has positions,
-    ///   `.unsupported` for ids that it does not have, or none.
+    /// The embedding of one text; see ``embed(texts:workspace:)``.
     public func embed(
         tokens: [Int32], workspace: TextWorkspace
     ) throws(EncoderError) -> [Float] {
-        try check(tokens, workspace)
-        let pooledIndex = try pooledIndex(tokens)
-        let count = pooledIndex + 1
+        try embed(texts: [tokens], workspace: workspace)[0]
+    }
+
+    /// Embeddings of a group of texts, [embeddingWidth] each, not normalised.
+    ///
+    /// Tokens after the pooled one cannot reach it, so they are not computed; of the last block only
+    /// the pooled positions are; and what all texts of a group begin with is computed once.
+    ///
+    /// - Parameter texts: start token … end token, padded or not; up to the workspace's capacity.
+    /// - Throws: `EncoderError.promptTooLong` for more tokens than the tower has positions,
+    ///   `.unsupported` for ids that it does not have, or none.
+    public func embed(
+        texts: [[Int32]], workspace: TextWorkspace
+    ) throws(EncoderError) -> [[Float]] {
+        try check(texts, workspace)
+        guard !texts.isEmpty else { return [] }
+        var used: [ArraySlice<Int32>] = []
+        for tokens in texts { used.append(tokens[0...(try pooledIndex(tokens))]) }
         let blocks = workspace.blocks
-        let stream = blocks.stream(tokens: count)
-        embedTokens(tokens[0..<count], into: stream)
-        let state = blocks.sharedState(tokens: count)
-        for (index, layer) in layers.enumerated() {
-            layer.forward(
-                state, queries: index == layers.count - 1 ? pooledIndex..<count : 0..<count,
-                scratch: blocks.scratch)
+        let (all, pooled) = rows(used, blocks)
+        let stream = blocks.stream(rows: all.count)
+        let prefix = sharedPrefix(used)
+        embedTokens(used[0].prefix(prefix), from: 0, into: stream)
+        var row = prefix
+        for tokens in used {
+            let own = tokens.dropFirst(prefix)
+            embedTokens(own, from: prefix, into: stream.rows(row..<row + own.count))
+            row += own.count
         }
-        let pooled = workspace.pooled.view
-        finalNorm.forward(stream.rows(pooledIndex..<count), into: pooled)
-        guard let projection else { return pooled.array() }
-        let embedding = workspace.embedding.view
-        projection.forward(pooled, into: embedding)
-        return embedding.array()
+        for (index, layer) in layers.enumerated() {
+            let own = index == layers.count - 1 ? pooled : all
+            layer.forward(
+                blocks.sharedState(own), rows: own, scratch: blocks.scratch,
+                meter: workspace.meter)
+        }
+        return workspace.meter.time(.pooling) {
+            head.forward(
+                blocks.pooled(count: used.count), workspace.head, keeping: nil,
+                seat: workspace.seat)
+        }
     }
 
     /// Every layer's hidden states, and the last one normalised.
@@ -117,53 +158,185 @@ public final class TextTower: Sendable {
     /// - Parameter tokens: at most as many as the context is long; padding is the caller's, and the
     ///   states at padded positions depend on it.
     /// - Throws: `EncoderError.promptTooLong` for more tokens than the tower has positions,
-    ///   `.unsupported` for ids that it does not have, or none.
+    ///   `.unsupported` for ids that it does not have, none, or a tower in int8.
     public func hiddenStates(
         tokens: [Int32], workspace: TextWorkspace
     ) throws(EncoderError) -> HiddenStates {
-        try check(tokens, workspace)
-        let blocks = workspace.blocks
-        let stream = blocks.stream(tokens: tokens.count)
-        embedTokens(tokens[...], into: stream)
-        let state = blocks.sharedState(tokens: tokens.count)
-        var states = [stream.array()]
-        for layer in layers {
-            layer.forward(state, queries: 0..<tokens.count, scratch: blocks.scratch)
-            states.append(stream.array())
-        }
-        finalNorm.forward(stream, into: stream)
-        return HiddenStates(states: states, normalized: stream.array())
+        let states = try encode(
+            [tokens], states: Array(0...layers.count), pooled: false, workspace: workspace)[0]
+            .states
+        let last = workspace.blocks.stream(rows: tokens.count)
+        head.normalize(last, into: last, seat: workspace.seat)
+        return HiddenStates(states: states, normalized: last.array())
     }
 
-    private func embedTokens(_ tokens: ArraySlice<Int32>, into stream: Rows) {
+    /// What a sampler's conditioning is made of.
+    public struct Encoding: Sendable {
+        /// One [tokens, W] for each state that was asked for, in that order, not normalised.
+        public let states: [[Float]]
+        /// [W]: the last state at the pooled position, after the final norm; `nil` unless asked for.
+        public let pooled: [Float]?
+        /// [D]: `pooled` through the projection; `pooled` itself without one.
+        public let embedding: [Float]?
+    }
+
+    /// Some hidden states of a group of rows of tokens, for all their positions.
+    ///
+    /// Blocks behind the last state that is asked for run only when pooled vectors are, and the last of
+    /// them for the pooled positions alone.
+    ///
+    /// - Parameters:
+    ///   - texts: rows of tokens, padded by the caller; up to the workspace's capacity.
+    ///   - states: which; 0 is the sum of embeddings, `layers` the stream after the last block.
+    ///   - pooled: whether the pooled vectors are wanted too.
+    /// - Throws: as ``hiddenStates(tokens:workspace:)``; `.unsupported` without an end token when
+    ///   pooled vectors are wanted.
+    public func encode(
+        _ texts: [[Int32]], states wanted: [Int], pooled isPooled: Bool, workspace: TextWorkspace
+    ) throws(EncoderError) -> [Encoding] {
+        try check(texts, workspace)
+        try options.precision.checkHiddenStates()
+        precondition(wanted.allSatisfy { (0...layers.count).contains($0) }, "no such state")
+        guard !texts.isEmpty else { return [] }
+        let blocks = workspace.blocks
+        let spans = spans(texts.map(\.count))
+        blocks.sequences.removeAll()
+        for span in spans { blocks.sequences.append(queries: span, position: 0, own: span) }
+        let count = spans.last?.upperBound ?? 0
+        let all = LayerRows(sequences: blocks.sequences, count: count, queries: nil)
+        var pooledRows: [Int] = []
+        blocks.pooledSequences.removeAll()
+        if isPooled {
+            for (index, tokens) in texts.enumerated() {
+                let position = try pooledIndex(tokens)
+                pooledRows.append(spans[index].lowerBound + position)
+                blocks.pooledSequences.append(
+                    queries: index..<index + 1, position: position, own: spans[index])
+            }
+        }
+        let pooledOnly = LayerRows(
+            sequences: blocks.pooledSequences, count: count, queries: pooledRows)
+        let stream = blocks.stream(rows: count)
+        for (tokens, span) in zip(texts, spans) {
+            embedTokens(tokens[...], from: 0, into: stream.rows(span))
+        }
+        let deepest = wanted.max() ?? 0
+        var kept: [Int: [[Float]]] = [:]
+        func keep(_ state: Int) {
+            if wanted.contains(state) { kept[state] = spans.map { stream.rows($0).array() } }
+        }
+        keep(0)
+        for (index, layer) in layers.enumerated() where index < deepest || isPooled {
+            let isLastOfPooled = index == layers.count - 1 && index >= deepest
+            let own = isLastOfPooled ? pooledOnly : all
+            layer.forward(
+                blocks.sharedState(own), rows: own, scratch: blocks.scratch,
+                meter: workspace.meter)
+            keep(index + 1)
+        }
+        var pooledStates: [[Float]] = []
+        var embeddings: [[Float]] = []
+        if isPooled {
+            let states = blocks.pooled(count: texts.count)
+            if deepest == layers.count {
+                for (index, row) in pooledRows.enumerated() {
+                    states.copyRow(index, from: stream, row: row)
+                }
+            }
+            embeddings = head.forward(states, workspace.head, keeping: nil, seat: workspace.seat)
+            head.normalize(states, into: states, seat: workspace.seat)
+            pooledStates = texts.indices.map { states.rows($0..<$0 + 1).array() }
+        }
+        return texts.indices.map { text in
+            Encoding(
+                states: wanted.map { kept[$0]?[text] ?? [] },
+                pooled: isPooled ? pooledStates[text] : nil,
+                embedding: isPooled ? embeddings[text] : nil)
+        }
+    }
+
+    /// Consecutive ranges of these lengths.
+    private func spans(_ lengths: [Int]) -> [Range<Int>] {
+        var start = 0
+        return lengths.map { length in
+            defer { start += length }
+            return start..<start + length
+        }
+    }
+
+    /// How many tokens all texts begin with; every text keeps at least one of its own.
+    private func sharedPrefix(_ texts: [ArraySlice<Int32>]) -> Int {
+        guard texts.count > 1, let first = texts.first else { return 0 }
+        let shortest = texts.reduce(first.count) { min($0, $1.count) }
+        let length = (0..<shortest - 1).first { position in
+            texts.contains { $0[position] != first[position] }
+        }
+        return length ?? shortest - 1
+    }
+
+    /// The rows of a group's blocks: the shared prefix, then every text's own; and the last row of
+    /// each text alone for the last block.
+    private func rows(
+        _ texts: [ArraySlice<Int32>], _ blocks: TransformerWorkspace
+    ) -> (all: LayerRows, pooled: LayerRows) {
+        let prefix = sharedPrefix(texts)
+        blocks.sequences.removeAll()
+        blocks.pooledSequences.removeAll()
+        if prefix > 0 {
+            blocks.sequences.append(queries: 0..<prefix, position: 0, own: 0..<prefix)
+        }
+        var row = prefix
+        var last: [Int] = []
+        for (index, tokens) in texts.enumerated() {
+            let own = row..<row + tokens.count - prefix
+            blocks.sequences.append(queries: own, position: prefix, prefix: 0..<prefix, own: own)
+            blocks.pooledSequences.append(
+                queries: index..<index + 1, position: tokens.count - 1, prefix: 0..<prefix,
+                own: own)
+            row = own.upperBound
+            last.append(row - 1)
+        }
+        return (
+            LayerRows(sequences: blocks.sequences, count: row, queries: nil),
+            LayerRows(sequences: blocks.pooledSequences, count: row, queries: last)
+        )
+    }
+
+    /// Token and position embeddings of tokens that stand from a position on.
+    private func embedTokens(_ tokens: ArraySlice<Int32>, from first: Int, into stream: Rows) {
         let width = configuration.width
         tokenEmbedding.withUnsafeBufferPointer { table in
             positionEmbedding.withUnsafeBufferPointer { positions in
                 guard let table = table.baseAddress, let positions = positions.baseAddress
                 else { return }
-                for (position, token) in tokens.enumerated() {
+                for (row, token) in tokens.enumerated() {
                     gk_add(
-                        table + Int(token) * width, positions + position * width,
-                        stream.base + position * stream.stride, width)
+                        table + Int(token) * width, positions + (first + row) * width,
+                        stream.base + row * stream.stride, width)
                 }
             }
         }
     }
 
-    private func check(_ tokens: [Int32], _ workspace: TextWorkspace) throws(EncoderError) {
-        precondition(workspace.configuration == configuration, "the workspace of another tower")
-        guard tokens.count <= configuration.contextLength else {
-            throw .promptTooLong(
-                tokens: tokens.count, limit: configuration.contextLength, excess: "")
-        }
-        guard !tokens.isEmpty else {
-            throw .unsupported(what: "tokens", expected: "one or more", actual: "none")
-        }
+    private func check(_ texts: [[Int32]], _ workspace: TextWorkspace) throws(EncoderError) {
+        precondition(
+            workspace.configuration == configuration && workspace.options == options,
+            "the workspace of another tower")
+        precondition(texts.count <= workspace.capacity, "more texts than the workspace holds")
         let vocabulary = 0..<Int32(clamping: configuration.vocabularySize)
-        if let foreign = tokens.first(where: { !vocabulary.contains($0) }) {
-            throw .unsupported(
-                what: "tokens", expected: "ids below \(configuration.vocabularySize)",
-                actual: "\(foreign)")
+        for tokens in texts {
+            guard tokens.count <= configuration.contextLength else {
+                throw .promptTooLong(
+                    tokens: tokens.count, limit: configuration.contextLength, excess: "")
+            }
+            guard !tokens.isEmpty else {
+                throw .unsupported(what: "tokens", expected: "one or more", actual: "none")
+            }
+            if let foreign = tokens.first(where: { !vocabulary.contains($0) }) {
+                throw .unsupported(
+                    what: "tokens", expected: "ids below \(configuration.vocabularySize)",
+                    actual: "\(foreign)")
+            }
         }
     }
 }

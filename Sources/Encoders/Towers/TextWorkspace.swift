@@ -1,27 +1,40 @@
-/// The memory in which one thread runs a text tower, allocated once.
+/// The memory in which one thread at a time runs a text tower over a group of texts, allocated once.
 ///
-/// Belongs to the thread that made it. Nothing in it carries over from one text to the next.
+/// Nothing in it carries over from one group to the next.
 public final class TextWorkspace {
     let configuration: TextConfiguration
+    let options: ComputeOptions
+    /// Texts in the largest group.
+    public let capacity: Int
     let blocks: TransformerWorkspace
-    /// [1, W]
-    let pooled: RowBuffer
-    /// [1, D]
-    let embedding: RowBuffer
+    let head: HeadMemory
 
-    init(_ configuration: TextConfiguration) {
+    init(_ configuration: TextConfiguration, options: ComputeOptions, capacity: Int, slots: Int) {
         self.configuration = configuration
-        blocks = TransformerWorkspace(TransformerShape(configuration))
-        pooled = RowBuffer(rows: 1, columns: configuration.width)
-        embedding = RowBuffer(rows: 1, columns: configuration.embeddingWidth)
+        self.options = options
+        self.capacity = capacity
+        blocks = TransformerWorkspace(
+            TransformerShape(configuration), precision: options.precision,
+            capacity: TransformerWorkspace.GroupCapacity(
+                sequences: capacity, rows: capacity * configuration.contextLength, slots: slots))
+        head = HeadMemory(
+            count: capacity, width: configuration.width,
+            embeddingWidth: configuration.embeddingWidth,
+            element: options.precision.activations)
     }
 
-    /// Bytes that a workspace holds: 40·C·W for the usual MLP of four times the width, and a little.
-    public static func bytes(_ configuration: TextConfiguration) -> Int {
-        TransformerWorkspace.bytes(TransformerShape(configuration), gradients: false)
-            + (configuration.width + configuration.embeddingWidth) * MemoryLayout<Float>.stride
+    /// The thread's seat while it computes here; helpers of its team then join in.
+    public var seat: ComputeSeat {
+        get { blocks.seat }
+        set { blocks.seat = newValue }
+    }
+
+    /// Receives the time of each stage, when set.
+    public var meter: StageMeter? {
+        get { blocks.meter }
+        set { blocks.meter = newValue }
     }
 
     /// Bytes held now.
-    public var bytes: Int { blocks.bytes + pooled.bytes + embedding.bytes }
+    public var bytes: Int { blocks.bytes + head.bytes }
 }

@@ -1,131 +1,236 @@
-/// Memory for one run through a stack of blocks, allocated once.
+/// Memory for one run of a group of sequences through a stack of blocks, allocated once.
 ///
-/// Not thread-safe, and deliberately not `Sendable`: the thread that makes a workspace is the one
-/// that computes in it.
+/// Not thread-safe, and deliberately not `Sendable`: one thread at a time computes in it.
 final class TransformerWorkspace {
-    private let shape: TransformerShape
+    let shape: TransformerShape
+    /// Rows and sequences that there is room for.
+    let capacity: GroupCapacity
+    private let precision: Precision
     private let stream: RowBuffer
-    private let qkv: RowBuffer
-    private let normed: RowBuffer
-    private let attended: RowBuffer
-    private let hidden: RowBuffer
-    private let scores: RowBuffer
+    private let q: BlockBuffer
+    private let kv: BlockBuffer
+    private let pooledStream: RowBuffer
+    private let normed: BlockBuffer
+    private let gathered: BlockBuffer
+    private let attended: BlockBuffer
+    private let hidden: BlockBuffer
+    private let quantized: QuantizedBuffer?
+    private var attention: AttentionScratch
+    /// Of all rows, and of the pooled rows alone; filled by the tower for each group.
+    let sequences: Sequences
+    let pooledSequences: Sequences
     private var tape: Tape?
+    var seat = ComputeSeat.alone
+    var meter: StageMeter?
 
-    /// What the backward needs beyond the forward: every layer's state, and gradients.
+    /// What the backward needs beyond the forward: the layers' states, and gradients.
     private struct Tape {
-        /// [T, W] each: the stream before the first layer and after every layer.
+        /// [R, W] each: the stream before every layer.
         let streams: [RowBuffer]
+        /// One a layer; a single one for all when activations are recomputed.
         let layers: [LayerTape]
         let d: RowBuffer
-        let dQKV: RowBuffer
+        let dPooled: RowBuffer
+        let factor: BlockBuffer
+        let dNormed: RowBuffer
+        let dGathered: RowBuffer
+        let dq: BlockBuffer
+        let dkv: BlockBuffer
+
+        var bytes: Int {
+            var total = d.bytes + dPooled.bytes + factor.bytes + dNormed.bytes + dGathered.bytes
+            total += dq.bytes + dkv.bytes
+            for stream in streams { total += stream.bytes }
+            for layer in layers { total += layer.bytes }
+            return total
+        }
     }
 
     private struct LayerTape {
-        let qkv: RowBuffer
+        let q: BlockBuffer
+        let kv: BlockBuffer
         let middle: RowBuffer
-        let preActivation: RowBuffer
-        /// [4, T]
+        let preActivation: BlockBuffer
+        /// [4, R]
         let statistics: RowBuffer
-    }
 
-    init(_ shape: TransformerShape) {
-        self.shape = shape
-        let tokens = shape.tokens
-        stream = RowBuffer(rows: tokens, columns: shape.width)
-        qkv = RowBuffer(rows: tokens, columns: 3 * shape.width)
-        normed = RowBuffer(rows: tokens, columns: shape.width)
-        attended = RowBuffer(rows: tokens, columns: shape.width)
-        hidden = RowBuffer(rows: tokens, columns: shape.mlpWidth)
-        scores = RowBuffer(rows: 2, columns: Attention.Scratch.columns(tokens: tokens))
-    }
-
-    /// Bytes of a workspace: with T tokens, width W, MLP width M and L layers, a forward takes
-    /// 4·(6·T·W + T·M) and the scores of one piece of attention; gradients add
-    /// 4·T·((5·L + 5)·W + L·M + 4·L).
-    static func bytes(_ shape: TransformerShape, gradients: Bool) -> Int {
-        let tokens = shape.tokens
-        let width = shape.width
-        var floats = tokens * (6 * width + shape.mlpWidth)
-        floats += 2 * Attention.Scratch.columns(tokens: tokens)
-        if gradients {
-            floats += tokens * (width * (shape.layers + 1) + 4 * width)
-            floats += shape.layers * tokens * (4 * width + shape.mlpWidth + 4)
+        var bytes: Int {
+            q.bytes + kv.bytes + middle.bytes + preActivation.bytes + statistics.bytes
         }
-        return floats * MemoryLayout<Float>.stride
+    }
+
+    /// How many sequences, and rows of all of them together, a workspace has room for; and how many
+    /// threads may help in it.
+    struct GroupCapacity: Equatable {
+        var sequences: Int
+        var rows: Int
+        var slots: Int
+    }
+
+    init(_ shape: TransformerShape, precision: Precision, capacity: GroupCapacity) {
+        self.shape = shape
+        self.capacity = capacity
+        self.precision = precision
+        let rows = capacity.rows
+        let element = precision.activations
+        let width = shape.width
+        stream = RowBuffer(rows: rows, columns: width)
+        q = BlockBuffer(rows: rows, columns: width, element: element)
+        kv = BlockBuffer(rows: rows, columns: 2 * width, element: element)
+        pooledStream = RowBuffer(rows: capacity.sequences, columns: width)
+        normed = BlockBuffer(rows: rows, columns: width, element: element)
+        gathered = BlockBuffer(rows: capacity.sequences, columns: width, element: element)
+        attended = BlockBuffer(rows: rows, columns: width, element: element)
+        hidden = BlockBuffer(rows: rows, columns: shape.mlpWidth, element: element)
+        quantized =
+            precision == .int8
+            ? QuantizedBuffer(rows: rows, columns: max(width, shape.mlpWidth)) : nil
+        attention = AttentionScratch(
+            slotBytes: Self.scratchBytes(shape, precision, backward: false), slots: capacity.slots)
+        // A shared prefix is one more sequence.
+        sequences = Sequences(capacity: capacity.sequences + 1)
+        pooledSequences = Sequences(capacity: capacity.sequences)
+    }
+
+    private static func scratchBytes(
+        _ shape: TransformerShape, _ precision: Precision, backward: Bool
+    ) -> Int {
+        Attention(width: shape.width, heads: shape.heads, isCausal: shape.isCausal)
+            .scratchBytes(
+                element: precision.activations, keys: shape.tokens, backward: backward)
     }
 
     /// Bytes held now.
     var bytes: Int {
-        var total = stream.bytes + qkv.bytes + normed.bytes + attended.bytes + hidden.bytes
-        total += scores.bytes
-        guard let tape else { return total }
-        total += tape.d.bytes + tape.dQKV.bytes
-        for stream in tape.streams { total += stream.bytes }
-        for layer in tape.layers {
-            total += layer.qkv.bytes + layer.middle.bytes + layer.preActivation.bytes
-            total += layer.statistics.bytes
-        }
-        return total
+        var total = stream.bytes + q.bytes + kv.bytes + pooledStream.bytes + normed.bytes
+        total += gathered.bytes + attended.bytes + hidden.bytes + (quantized?.bytes ?? 0)
+        return total + attention.bytes + (tape?.bytes ?? 0)
     }
 
+    /// Bytes that gradients add.
+    ///
+    /// With R rows, width W, MLP width M and L layers, the kept states take R·(8·W + e·(3·W + M)) a
+    /// layer (e = 4 in fp32, 2 in bfloat16), or that of a single layer and R·4·W a layer when they are
+    /// recomputed.
+    static func gradientBytes(
+        _ shape: TransformerShape, precision: Precision, capacity: GroupCapacity, recomputes: Bool
+    ) -> Int {
+        let element = precision.activations.bytes
+        let (rows, width) = (capacity.rows, shape.width)
+        let layer = rows * (4 * width + element * (3 * width + shape.mlpWidth) + 16)
+        let streams = shape.layers * rows * 4 * width
+        let scratch = rows * width * (8 + 4 * element) + 8 * capacity.sequences * width
+        let attention =
+            capacity.slots * scratchBytes(shape, precision, backward: true)
+        return (recomputes ? 1 : shape.layers) * layer + streams + scratch + attention
+    }
+
+    /// Whether activations are recomputed in the backward instead of kept.
+    private(set) var recomputes = false
+
     /// Allocates what the backward needs; does nothing the second time.
-    func prepareForGradients() {
+    ///
+    /// - Parameter budget: bytes; when keeping all states takes more, they are recomputed layer by
+    ///   layer, which costs one forward more.
+    func prepareForGradients(budget: Int) {
         guard tape == nil else { return }
-        let tokens = shape.tokens
+        let rows = capacity.rows
         let width = shape.width
+        let element = precision.activations
+        recomputes =
+            Self.gradientBytes(shape, precision: precision, capacity: capacity, recomputes: false)
+            > budget
         tape = Tape(
-            streams: (0...shape.layers).map { _ in RowBuffer(rows: tokens, columns: width) },
-            layers: (0..<shape.layers).map { _ in
+            streams: (0..<shape.layers).map { _ in RowBuffer(rows: rows, columns: width) },
+            layers: (0..<(recomputes ? 1 : shape.layers)).map { _ in
                 LayerTape(
-                    qkv: RowBuffer(rows: tokens, columns: 3 * width),
-                    middle: RowBuffer(rows: tokens, columns: width),
-                    preActivation: RowBuffer(rows: tokens, columns: shape.mlpWidth),
-                    statistics: RowBuffer(rows: 4, columns: tokens))
+                    q: BlockBuffer(rows: rows, columns: width, element: element),
+                    kv: BlockBuffer(rows: rows, columns: 2 * width, element: element),
+                    middle: RowBuffer(rows: rows, columns: width),
+                    preActivation: BlockBuffer(
+                        rows: rows, columns: shape.mlpWidth, element: element),
+                    statistics: RowBuffer(rows: 4, columns: rows))
             },
-            d: RowBuffer(rows: tokens, columns: width),
-            dQKV: RowBuffer(rows: tokens, columns: 3 * width))
+            d: RowBuffer(rows: rows, columns: width),
+            dPooled: RowBuffer(rows: capacity.sequences, columns: width),
+            factor: BlockBuffer(rows: rows, columns: width, element: element),
+            dNormed: RowBuffer(rows: rows, columns: width),
+            dGathered: RowBuffer(rows: capacity.sequences, columns: width),
+            dq: BlockBuffer(rows: rows, columns: width, element: element),
+            dkv: BlockBuffer(rows: rows, columns: 2 * width, element: element))
+        let backward = Self.scratchBytes(shape, precision, backward: true)
+        attention = AttentionScratch(
+            slotBytes: max(backward, Self.scratchBytes(shape, precision, backward: false)),
+            slots: capacity.slots)
     }
 
     /// The residual stream of a forward that keeps nothing: input and output of every layer.
-    func stream(tokens: Int) -> Rows { stream.view.rows(0..<tokens) }
+    func stream(rows: Int) -> Rows { stream.view.rows(0..<rows) }
 
-    /// The state of any layer in such a forward.
-    func sharedState(tokens: Int) -> LayerState {
-        let stream = stream(tokens: tokens)
+    /// [sequences, W]: the last block's output when only pooled rows are answered.
+    func pooled(count: Int) -> Rows { pooledStream.view.rows(0..<count) }
+
+    /// The state of any layer in a forward that keeps nothing.
+    func sharedState(_ rows: LayerRows) -> LayerState {
+        let stream = stream(rows: rows.count)
+        let own = rows.queries == nil ? stream : pooled(count: rows.queryCount)
         return LayerState(
-            input: stream, attentionNorm: nil, qkv: qkv.view.rows(0..<tokens), middle: stream,
-            mlpNorm: nil, preActivation: nil, output: stream)
+            input: stream, attentionNorm: nil, q: q.view.rows(0..<rows.queryCount),
+            kv: kv.view.rows(0..<rows.count), middle: own, mlpNorm: nil, preActivation: nil,
+            output: own)
     }
 
-    /// [T, W]: the stream before the first layer (0) or after layer `index` − 1, in a forward that
-    /// keeps its state.
-    func keptStream(_ index: Int, tokens: Int) -> Rows {
-        requireTape().streams[index].view.rows(0..<tokens)
+    /// [R, W]: the stream before a layer, in a forward that keeps its state.
+    func keptStream(_ layer: Int, rows: Int) -> Rows {
+        requireTape().streams[layer].view.rows(0..<rows)
     }
 
-    /// The state of one layer, kept for the backward.
-    func keptState(layer: Int, tokens: Int) -> LayerState {
+    /// The state of one layer, kept for the backward. The last layer's output is the pooled stream.
+    func keptState(layer: Int, _ rows: LayerRows) -> LayerState {
         let tape = requireTape()
-        let own = tape.layers[layer]
+        let own = tape.layers[recomputes ? 0 : layer]
         let statistics = own.statistics.view
+        let isLast = layer + 1 == tape.streams.count
         return LayerState(
-            input: tape.streams[layer].view.rows(0..<tokens),
+            input: tape.streams[layer].view.rows(0..<rows.count),
             attentionNorm: NormStatistics(statistics.rows(0..<2)),
-            qkv: own.qkv.view.rows(0..<tokens),
-            middle: own.middle.view.rows(0..<tokens),
+            q: own.q.view.rows(0..<rows.queryCount), kv: own.kv.view.rows(0..<rows.count),
+            middle: own.middle.view.rows(0..<rows.queryCount),
             mlpNorm: NormStatistics(statistics.rows(2..<4)),
-            preActivation: own.preActivation.view,
-            output: tape.streams[layer + 1].view.rows(0..<tokens))
+            preActivation: own.preActivation.view.rows(0..<rows.queryCount),
+            output: isLast
+                ? pooled(count: rows.queryCount)
+                : tape.streams[layer + 1].view.rows(0..<rows.count))
     }
 
-    /// [T, W]: the gradient that runs down the residual stream.
-    func streamGradient(tokens: Int) -> Rows { requireTape().d.view.rows(0..<tokens) }
+    /// [R, W]: the gradient that runs down the residual stream.
+    func streamGradient(rows: Int) -> Rows { requireTape().d.view.rows(0..<rows) }
+
+    /// [sequences, W]: the gradient of the last block's output.
+    func pooledGradient(count: Int) -> Rows { requireTape().dPooled.view.rows(0..<count) }
+
+    /// Puts a gradient where the layers' backward expects it as a left factor.
+    func setFactor(_ d: Rows) {
+        let factor = requireTape().factor.view
+        if factor.element == .bf16 { factor.rows(0..<d.rows).narrow(from: d) }
+    }
+
+    /// The gradient of the stream as a left factor.
+    func factor(_ d: Rows) -> Operand {
+        let factor = requireTape().factor.view
+        return Operand(factor.element == .f32 ? Block(d) : factor.rows(0..<d.rows))
+    }
 
     var scratch: LayerScratch {
         LayerScratch(
-            normed: normed.view, attended: attended.view, hidden: hidden.view,
-            dQKV: tape?.dQKV.view, attention: Attention.Scratch(scores.view))
+            normed: normed.view, gathered: gathered.view, attended: attended.view,
+            hidden: hidden.view, quantized: quantized, attention: attention,
+            gradients: tape.map {
+                LayerGradientScratch(
+                    factor: $0.factor.view, dNormed: $0.dNormed.view,
+                    dGathered: $0.dGathered.view, dq: $0.dq.view, dkv: $0.dkv.view)
+            },
+            seat: seat)
     }
 
     private func requireTape() -> Tape {

@@ -1,65 +1,119 @@
-/// The memory in which one thread runs an image tower, allocated once.
+/// The memory in which one thread at a time runs an image tower over a group of images, allocated
+/// once.
 ///
-/// Belongs to the thread that made it. Nothing in it carries over from one image to the next.
+/// Nothing in it carries over from one group to the next.
 public final class VisionWorkspace {
     let configuration: VisionConfiguration
+    let options: ComputeOptions
+    /// Images in the largest group.
+    public let capacity: Int
     let blocks: TransformerWorkspace
-    /// [T − 1, 3·P·P]: the image, and later its gradient, patch by patch.
-    let patches: RowBuffer
-    /// [1, W]
-    let pooled: RowBuffer
-    /// [1, D]
-    let embedding: RowBuffer
-    private var tape: (embedded: RowBuffer, statistics: RowBuffer)?
+    let head: HeadMemory
+    /// [N·(T − 1), 3·P·P] in the element: the images, patch by patch.
+    let patches: BlockBuffer
+    /// [N·(T − 1), W]
+    let projected: RowBuffer
+    private let budget: Int
+    private var tape: Tape?
 
-    init(_ configuration: VisionConfiguration) {
+    struct Tape {
+        /// [N·T, W]: the tokens before the first norm, kept for its backward.
+        let embedded: RowBuffer
+        /// [2, N·T], of the first norm; and [2, N] of the last.
+        let preNorm: RowBuffer
+        let postNorm: RowBuffer
+        /// [N·(T − 1), W] in the element.
+        let factor: BlockBuffer
+        /// [N·(T − 1), 3·P·P]
+        let dPatches: RowBuffer
+
+        var bytes: Int {
+            embedded.bytes + preNorm.bytes + postNorm.bytes + factor.bytes + dPatches.bytes
+        }
+    }
+
+    init(
+        _ configuration: VisionConfiguration, options: ComputeOptions, capacity: Int, slots: Int,
+        budget: Int
+    ) {
         self.configuration = configuration
-        blocks = TransformerWorkspace(TransformerShape(configuration))
+        self.options = options
+        self.capacity = capacity
+        self.budget = budget
+        blocks = TransformerWorkspace(
+            TransformerShape(configuration), precision: options.precision,
+            capacity: Self.groupCapacity(configuration, capacity, slots))
+        head = HeadMemory(
+            count: capacity, width: configuration.width,
+            embeddingWidth: configuration.embeddingWidth,
+            element: options.precision.activations)
         let patch = configuration.patchSize
-        patches = RowBuffer(rows: configuration.tokens - 1, columns: 3 * patch * patch)
-        pooled = RowBuffer(rows: 1, columns: configuration.width)
-        embedding = RowBuffer(rows: 1, columns: configuration.embeddingWidth)
+        let rows = capacity * (configuration.tokens - 1)
+        patches = BlockBuffer(
+            rows: rows, columns: 3 * patch * patch, element: options.precision.activations)
+        projected = RowBuffer(rows: rows, columns: configuration.width)
     }
 
-    /// [T, W]: the tokens before the first norm, kept for its backward.
-    var embedded: Rows { requireTape().embedded.view }
-    /// [4, T]: of the first norm, then of the last.
-    var statistics: Rows { requireTape().statistics.view }
+    private static func groupCapacity(
+        _ configuration: VisionConfiguration, _ capacity: Int, _ slots: Int
+    ) -> TransformerWorkspace.GroupCapacity {
+        TransformerWorkspace.GroupCapacity(
+            sequences: capacity, rows: capacity * configuration.tokens, slots: slots)
+    }
 
-    /// Allocates what gradients need on top (see ``bytes(_:gradients:)``); `VisionTower.gradient`
-    /// calls it, and it does nothing the second time.
+    /// The thread's seat while it computes here; helpers of its team then join in.
+    public var seat: ComputeSeat {
+        get { blocks.seat }
+        set { blocks.seat = newValue }
+    }
+
+    /// Receives the time of each stage, when set.
+    public var meter: StageMeter? {
+        get { blocks.meter }
+        set { blocks.meter = newValue }
+    }
+
+    /// Whether gradients recompute activations layer by layer, since keeping them all would have
+    /// taken more than the budget.
+    public var recomputesActivations: Bool { blocks.recomputes }
+
+    /// Allocates what gradients need on top; `VisionTower.gradients` calls it, and it does nothing the
+    /// second time.
     public func prepareForGradients() {
-        blocks.prepareForGradients()
+        blocks.prepareForGradients(budget: budget)
         guard tape == nil else { return }
-        tape = (
-            RowBuffer(rows: configuration.tokens, columns: configuration.width),
-            RowBuffer(rows: 4, columns: configuration.tokens)
-        )
-    }
-
-    /// Bytes that a workspace holds.
-    ///
-    /// Gradients keep each layer's residual stream (twice), queries, keys, values and MLP
-    /// activation: 36·T·W bytes a layer for the usual MLP of four times the width. That is 17 MiB
-    /// for ViT-B/32 and 220 MiB for ViT-L/14, a thread.
-    public static func bytes(_ configuration: VisionConfiguration, gradients: Bool) -> Int {
         let tokens = configuration.tokens
         let patch = configuration.patchSize
-        var floats = (tokens - 1) * 3 * patch * patch
-        floats += configuration.width + configuration.embeddingWidth
-        if gradients { floats += tokens * (configuration.width + 4) }
-        return TransformerWorkspace.bytes(TransformerShape(configuration), gradients: gradients)
-            + floats * MemoryLayout<Float>.stride
+        tape = Tape(
+            embedded: RowBuffer(rows: capacity * tokens, columns: configuration.width),
+            preNorm: RowBuffer(rows: 2, columns: capacity * tokens),
+            postNorm: RowBuffer(rows: 2, columns: capacity),
+            factor: BlockBuffer(
+                rows: capacity * (tokens - 1), columns: configuration.width,
+                element: options.precision.activations),
+            dPatches: RowBuffer(
+                rows: capacity * (tokens - 1), columns: 3 * patch * patch))
+    }
+
+    var gradientTape: Tape {
+        guard let tape else { preconditionFailure("prepareForGradients() was not called") }
+        return tape
+    }
+
+    /// Bytes that gradients of a group of `capacity` images add to a workspace.
+    ///
+    /// - Parameter recomputes: whether activations are recomputed instead of kept.
+    public static func gradientBytes(
+        _ configuration: VisionConfiguration, precision: Precision, capacity: Int, slots: Int = 1,
+        recomputes: Bool
+    ) -> Int {
+        TransformerWorkspace.gradientBytes(
+            TransformerShape(configuration), precision: precision,
+            capacity: groupCapacity(configuration, capacity, slots), recomputes: recomputes)
     }
 
     /// Bytes held now: those of gradients are counted from the first one on.
     public var bytes: Int {
-        blocks.bytes + patches.bytes + pooled.bytes + embedding.bytes
-            + (tape.map { $0.embedded.bytes + $0.statistics.bytes } ?? 0)
-    }
-
-    private func requireTape() -> (embedded: RowBuffer, statistics: RowBuffer) {
-        guard let tape else { preconditionFailure("prepareForGradients() was not called") }
-        return tape
+        blocks.bytes + head.bytes + patches.bytes + projected.bytes + (tape?.bytes ?? 0)
     }
 }

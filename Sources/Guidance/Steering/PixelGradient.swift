@@ -9,24 +9,46 @@ public struct PixelGradient: Sendable {
     /// ∂L/∂pixels, [3, H, W] at the image's own height and width, for pixels in 0…1.
     public let gradient: [Float]
 
-    /// Resizes differentiably, encodes, and goes all the way back.
+    /// One image of a group, on its way to the gradient.
+    public struct Source: Sendable {
+        /// [3, H, W], nominally 0…1; values outside are not clamped.
+        public let image: [Float]
+        public let objective: PromptObjective
+        /// The differentiable map for this H × W and the tower.
+        public let preprocessing: DifferentiablePreprocessing
+
+        public init(
+            image: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing
+        ) {
+            self.image = image
+            self.objective = objective
+            self.preprocessing = preprocessing
+        }
+    }
+
+    /// Resizes a group differentiably, encodes it, and goes all the way back.
     ///
-    /// - Parameters:
-    ///   - image: [3, H, W], nominally 0…1; values outside are not clamped.
-    ///   - preprocessing: the differentiable map for this H × W and this tower.
-    /// - Throws: what the tower throws for pixels that are not its size.
-    public init(
-        image: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing,
-        tower: VisionTower, workspace: VisionWorkspace
-    ) throws(EncoderError) {
-        var evaluation = PromptObjective.Evaluation(loss: 0, score: 0, dEmbedding: [])
-        let result = try tower.gradient(preprocessing.forward(image), workspace: workspace) {
-            embedding in
-            evaluation = objective.evaluate(embedding)
+    /// - Parameter sources: up to the workspace's capacity; an image's result does not depend on the
+    ///   others.
+    /// - Throws: what the tower throws for pixels that are not its size, or without gradients.
+    public static func gradients(
+        _ sources: [Source], tower: VisionTower, workspace: VisionWorkspace
+    ) throws(EncoderError) -> [PixelGradient] {
+        var evaluations: [PromptObjective.Evaluation] = []
+        let pixels = workspace.meter.time(.preprocess) {
+            sources.map { $0.preprocessing.forward($0.image) }
+        }
+        let results = try tower.gradients(pixels, workspace: workspace) { index, embedding in
+            let evaluation = sources[index].objective.evaluate(embedding)
+            evaluations.append(evaluation)
             return evaluation.dEmbedding
         }
-        loss = evaluation.loss
-        score = evaluation.score
-        gradient = preprocessing.backward(result.dPixels)
+        return workspace.meter.time(.preprocessBackward) {
+            sources.indices.map { index in
+                PixelGradient(
+                    loss: evaluations[index].loss, score: evaluations[index].score,
+                    gradient: sources[index].preprocessing.backward(results[index].dPixels))
+            }
+        }
     }
 }

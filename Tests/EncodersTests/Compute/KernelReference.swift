@@ -1,3 +1,4 @@
+import Encoders
 import Glibc
 
 // The kernels once more, as plain loops in double precision.
@@ -42,12 +43,35 @@ enum KernelReference {
         0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     }
 
+    static func activation(_ activation: Activation, _ x: Double) -> Double {
+        switch activation {
+        case .quickGELU: quickGELU(x)
+        case .gelu: gelu(x)
+        case .geluTanh: geluTanh(x)
+        }
+    }
+
     /// f′(x) by central differences with one Richardson step: error of order h⁴.
     static func slope(_ f: (Double) -> Double, _ x: Double) -> Double {
         let h = 1e-3
         let coarse = (f(x + 2 * h) - f(x - 2 * h)) / (4 * h)
         let fine = (f(x + h) - f(x - h)) / (2 * h)
         return fine + (fine - coarse) / 3
+    }
+
+    /// The bits of the bfloat16 nearest to a number that is not NaN, by comparing both neighbours.
+    static func bfloat16(_ x: Float) -> UInt16 {
+        guard x.isFinite else { return UInt16(x.bitPattern >> 16) }
+        let below = UInt16(x.bitPattern >> 16)
+        let above = below &+ 1
+        func value(_ bits: UInt16) -> Double {
+            // One step beyond the largest finite number stands for what it would be.
+            let float = Float(bitPattern: UInt32(bits) << 16)
+            return float.isFinite ? Double(float) : (float > 0 ? 1 : -1) * 0x1p128
+        }
+        let (down, up) = (abs(Double(x) - value(below)), abs(Double(x) - value(above)))
+        if down != up { return down < up ? below : above }
+        return below & 1 == 0 ? below : above
     }
 
     private static func statistics(_ x: [Double], _ eps: Double) -> (mean: Double, rstd: Double) {

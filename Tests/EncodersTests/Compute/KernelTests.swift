@@ -17,15 +17,36 @@ private let widths = [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 77, 97, 257, 577, 768
         var y = [Float](repeating: 99, count: rows * stride)
         var mean = [Float](repeating: 0, count: rows)
         var rstd = mean
-        gk_layer_norm(x, stride, gain, bias, 1e-3, rows, width, &y, stride, &mean, &rstd)
+        y.withUnsafeMutableBytes { y in
+            gk_layer_norm(
+                nil, x, stride, gain, bias, 1e-3, rows, width,
+                gk_view(base: y.baseAddress, stride: stride, element: Int32(GK_F32)), &mean, &rstd)
+        }
         let dy = random.floats(rows * width)
         let before = random.floats(rows * width)
         var dx = before
+        let none = gk_view(base: nil, stride: 0, element: 0)
         gk_layer_norm_backward(
-            dy, width, x, stride, gain, mean, rstd, rows, width, &dx, width, 1)
+            nil, dy, width, x, stride, gain, mean, rstd, rows, width, &dx, width, 1, none)
         var fresh = before
-        gk_layer_norm_backward(
-            dy, width, x, stride, gain, mean, rstd, rows, width, &fresh, width, 0)
+        var halves = [UInt16](repeating: 0, count: rows * width)
+        halves.withUnsafeMutableBytes { halves in
+            gk_layer_norm_backward(
+                nil, dy, width, x, stride, gain, mean, rstd, rows, width, &fresh, width, 0,
+                gk_view(base: halves.baseAddress, stride: width, element: Int32(GK_BF16)))
+        }
+        #expect(halves == fresh.map(KernelReference.bfloat16))
+        var halfNorm = [UInt16](repeating: 0, count: rows * stride)
+        halfNorm.withUnsafeMutableBytes { halfNorm in
+            gk_layer_norm(
+                nil, x, stride, gain, bias, 1e-3, rows, width,
+                gk_view(base: halfNorm.baseAddress, stride: stride, element: Int32(GK_BF16)), nil,
+                nil)
+        }
+        for row in 0..<rows {
+            let range = row * stride..<row * stride + width
+            #expect(Array(halfNorm[range]) == y[range].map(KernelReference.bfloat16))
+        }
 
         for row in 0..<rows {
             let own = x[row * stride..<row * stride + width].map(Double.init)
@@ -54,7 +75,11 @@ private let widths = [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 77, 97, 257, 577, 768
         let ones = [Float](repeating: 1, count: 100)
         let zeros = [Float](repeating: 0, count: 100)
         var y = zeros
-        gk_layer_norm(x, 100, ones, zeros, 1e-12, 1, 100, &y, 100, nil, nil)
+        y.withUnsafeMutableBytes { y in
+            gk_layer_norm(
+                nil, x, 100, ones, zeros, 1e-12, 1, 100,
+                gk_view(base: y.baseAddress, stride: 100, element: Int32(GK_F32)), nil, nil)
+        }
         let expected = KernelReference.layerNorm(
             x.map(Double.init), gain: ones.map(Double.init), bias: zeros.map(Double.init),
             eps: 1e-12)
@@ -62,45 +87,55 @@ private let widths = [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 77, 97, 257, 577, 768
         #expect(relativeError(y, expected) < 2e-2)
     }
 
-    @Test(arguments: widths) func softmaxMatchesItsReference(columns: Int) {
-        var random = TowerRandom(columns)
-        let rows = 4
-        let stride = columns + 3
-        let scores = random.floats(rows * stride, scale: 12, center: -40)
-        var plain = scores
-        gk_softmax(&plain, stride, rows, columns)
-        var causal = scores
-        let first = columns / 2
-        gk_softmax_causal(&causal, stride, rows, columns, first)
+    @Test(arguments: widths) func bytesStandForTheirRow(width: Int) {
+        var random = TowerRandom(width)
+        let rows = 3
+        let stride = (width + 3) / 4 * 4
+        var x = random.floats(rows * width, scale: 5)
+        for index in 0..<width { x[width + index] = 0 }
+        var y = [UInt8](repeating: 7, count: rows * stride)
+        var scales = [Float](repeating: 0, count: rows)
+        x.withUnsafeMutableBytes { x in
+            gk_quantize_rows(
+                gk_view(base: x.baseAddress, stride: width, element: Int32(GK_F32)), rows, width,
+                &y, stride, &scales)
+        }
         for row in 0..<rows {
-            let range = row * stride..<row * stride + columns
-            let own = scores[range].map(Double.init)
-            let p = Array(plain[range])
-            #expect(relativeError(p, KernelReference.softmax(own)) < 2e-6)
-            let seen = min(first + row + 1, columns)
-            let masked =
-                KernelReference.softmax(Array(own[..<seen]))
-                + [Double](repeating: 0, count: columns - seen)
-            #expect(relativeError(Array(causal[range]), masked) < 2e-6)
-            let beyond = range.upperBound..<(row + 1) * stride
-            #expect(plain[beyond] == scores[beyond])
-
-            let dp = random.floats(columns)
-            var ds = dp
-            gk_softmax_backward(p, columns, &ds, columns, 1, columns)
-            let expected = KernelReference.softmaxBackward(
-                p.map(Double.init), dp.map(Double.init))
-            for (a, e) in zip(ds, expected) { #expect(abs(Double(a) - e) < 2e-6) }
+            let own = x[row * width..<(row + 1) * width]
+            let largest = own.reduce(0) { max($0, abs($1)) }
+            #expect(scales[row] == largest / 127)
+            for (index, value) in own.enumerated() {
+                let byte = Float(y[row * stride + index]) - 128
+                #expect(abs(byte * scales[row] - value) <= 0.501 * scales[row])
+            }
+            #expect(y[row * stride + width..<(row + 1) * stride].allSatisfy { $0 == 128 })
         }
     }
 
-    @Test func softmaxSurvivesExtremes() {
-        var row: [Float] = [-.infinity, 3e38, -3e38, 0]
-        gk_softmax(&row, 4, 1, 4)
-        #expect(row == [0, 1, 0, 0])
-        row = [0, .nan, 0, 0]
-        gk_softmax(&row, 4, 1, 4)
-        #expect(row.allSatisfy { $0.isNaN })
+    @Test func bfloat16IsTheNearest() {
+        let x: [Float] = [
+            1, -1, 1.00390625, 1.01171875, 3.4e38, .infinity, -.infinity, 0, -0.0,
+            Float(bitPattern: 0x0001_2345),
+            .greatestFiniteMagnitude, .leastNonzeroMagnitude, 1.001, 65504, 7, 8, 9,
+        ]
+        var y = [UInt16](repeating: 0, count: x.count)
+        gk_narrow_bf16(x, &y, x.count)
+        #expect(y == x.map(KernelReference.bfloat16))
+        // Ties go to the even neighbour.
+        #expect(y[2] == 0x3F80 && y[3] == 0x3F82)
+        var nan: Float = .nan
+        var half: UInt16 = 0
+        gk_narrow_bf16(&nan, &half, 1)
+        #expect(Float(bitPattern: UInt32(half) << 16).isNaN)
+    }
+
+    @Test func theInstructionSetInForceIsTheOneAskedFor() throws {
+        // Suites run once more with this variable set; see scripts/run-tests.
+        guard let name = getenv("GUIDANCED_INSTRUCTIONS") else {
+            #expect(InstructionSet.current == .best)
+            return
+        }
+        #expect(InstructionSet.current.name == String(cString: name))
     }
 
     typealias Map = @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void

@@ -45,3 +45,51 @@ func block(_ values: [Float], rows: Int, columns: Int) -> Rows {
     block.copy(from: values)
     return block
 }
+
+/// A zeroed block of any element that is never freed.
+func block(rows: Int, columns: Int, element: Element) -> Block {
+    Unmanaged.passRetained(BlockBuffer(rows: rows, columns: columns, element: element))
+        .takeUnretainedValue().view
+}
+
+/// fp32 values as a product's left factor of any element; its memory is never freed.
+final class OperandMemory {
+    private let floats: Block
+    private let quantized: Unmanaged<QuantizedBuffer>?
+    let operand: Operand
+
+    init(_ values: [Float], rows: Int, columns: Int, _ element: Element) {
+        floats = Block(block(values, rows: rows, columns: columns))
+        switch element {
+        case .f32:
+            quantized = nil
+            operand = Operand(floats)
+        case .bf16:
+            let narrow = block(rows: rows, columns: columns, element: .bf16)
+            narrow.narrow(from: floats.floats)
+            quantized = nil
+            operand = Operand(narrow)
+        case .s8:
+            let buffer = QuantizedBuffer(rows: rows, columns: columns)
+            quantized = Unmanaged.passRetained(buffer)
+            operand = buffer.quantize(floats)
+        }
+    }
+}
+
+extension Block {
+    /// The values as fp32, row after row.
+    func array() -> [Float] {
+        (0..<rows).flatMap { row in
+            (0..<columns).map { column -> Float in
+                let start = base + (row * stride + column) * element.bytes
+                switch element {
+                case .f32: return start.load(as: Float.self)
+                case .bf16:
+                    return Float(bitPattern: UInt32(start.load(as: UInt16.self)) << 16)
+                case .s8: return Float(Int(start.load(as: UInt8.self)) - 128)
+                }
+            }
+        }
+    }
+}

@@ -105,7 +105,7 @@ private func dot(_ a: [Float], _ b: [Float]) -> Double {
     zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
 }
 
-private func cosine(_ a: [Float], _ b: [Float]) -> Double {
+func cosine(_ a: [Float], _ b: [Float]) -> Double {
     dot(a, b) / (dot(a, a) * dot(b, b)).squareRoot()
 }
 

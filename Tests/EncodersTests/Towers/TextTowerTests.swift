@@ -84,11 +84,6 @@ import Testing
         }
     }
 
-    @Test(arguments: TextCase.all) func workspaceIsAsLargeAsStated(c: TextCase) throws {
-        let workspace = try c.tower().makeWorkspace()
-        #expect(workspace.bytes == TextWorkspace.bytes(c.configuration))
-    }
-
     @Test func wrongSizesAreErrorsThatNameTheTensor() {
         let c = TextCase.all[0]
         var weights = c.weights(seed: 1)

@@ -56,8 +56,11 @@ struct VisionCase: Sendable, CustomTestStringConvertible {
         return random.floats(3 * configuration.imageSize * configuration.imageSize, scale: 1.5)
     }
 
-    func tower(seed: Int = 1) throws -> VisionTower {
-        try VisionTower(configuration: configuration, weights: weights(seed: seed))
+    func tower(
+        seed: Int = 1, _ options: ComputeOptions = ComputeOptions()
+    ) throws -> VisionTower {
+        try VisionTower(
+            configuration: configuration, weights: weights(seed: seed), options: options)
     }
 }
 
@@ -114,8 +117,8 @@ struct TextCase: Sendable, CustomTestStringConvertible {
         return ids
     }
 
-    func tower(seed: Int = 1) throws -> TextTower {
-        try TextTower(configuration: configuration, weights: weights(seed: seed))
+    func tower(seed: Int = 1, _ options: ComputeOptions = ComputeOptions()) throws -> TextTower {
+        try TextTower(configuration: configuration, weights: weights(seed: seed), options: options)
     }
 }
 

@@ -58,22 +58,31 @@ extension EncoderRecipe {
             layers: encoder.configuration.layers, isTrimmed: encoder.isTrimmed, clipSkip: clipSkip)
     }
 
-    /// Runs one row of tokens.
+    /// Runs a group of rows of tokens.
     ///
     /// - Parameters:
-    ///   - tokens: as many as the tower has positions.
-    ///   - endIndex: the position that is pooled.
-    ///   - wantsHidden: whether hidden states are wanted.
+    ///   - rows: up to the workspace's capacity, each as long as the tower's context.
     ///   - state: of `stateIndex`.
+    ///   - wantsHidden: whether hidden states are wanted.
+    /// - Returns: one a row, independent of what else is in the group.
     public func encode(
-        tokens: [Int32], endIndex: Int, state: Int, wantsHidden: Bool, encoder: TextEncoder,
-        workspace: TextWorkspace
-    ) throws(EncoderError) -> EncodedRow {
+        _ rows: [(tokens: [Int32], endIndex: Int)], state: Int, wantsHidden: Bool,
+        encoder: TextEncoder, workspace: TextWorkspace
+    ) throws(EncoderError) -> [EncodedRow] {
         // Nothing behind the end token can reach it.
-        let needed = wantsHidden ? tokens : Array(tokens.prefix(endIndex + 1))
-        return encoded(
-            try encoder.tower.hiddenStates(tokens: needed, workspace: workspace),
-            endIndex: endIndex, state: state, wantsHidden: wantsHidden, head: encoder.head)
+        let texts = rows.map { wantsHidden ? $0.tokens : Array($0.tokens.prefix($0.endIndex + 1)) }
+        let encodings = try encoder.tower.encode(
+            texts, states: wantsHidden ? [state] : [], pooled: pooled != nil, workspace: workspace)
+        return encodings.map { encoding in
+            EncodedRow(
+                hidden: !wantsHidden
+                    ? []
+                    : normalizesHidden
+                        ? encoder.head.normalized(encoding.states[0]) : encoding.states[0],
+                pooled: pooled.flatMap {
+                    $0 == .normalized ? encoding.pooled : encoding.embedding
+                })
+        }
     }
 
     /// What a tower's states come to.

@@ -1,0 +1,1 @@
+"""What `make bench` does: alternating measurements, rows with targets, and their rendering."""

@@ -1,0 +1,146 @@
+internal import CKernels
+
+/// In which numbers a tower multiplies. Sums, norms, softmax and the residual stream are fp32 in all.
+public enum Precision: String, Sendable, CaseIterable {
+    /// Weights and activations in fp32.
+    case f32
+    /// Weights and the factors of products in bfloat16.
+    case bf16
+    /// Weights of the blocks in bytes with a scale an output, activations in bytes with a scale a
+    /// token; attention, patch embedding and projections as in `bf16`. For scores only: such a tower
+    /// has no gradients and serves no hidden states.
+    case int8
+
+    /// Whether this processor has instructions made for it.
+    public var isNative: Bool {
+        switch self {
+        case .f32: true
+        case .bf16: gk_level_has_dots(Int32(GK_BF16)) != 0
+        case .int8: gk_level_has_dots(Int32(GK_S8)) != 0
+        }
+    }
+
+    /// The fastest that keeps gradients and hidden states: bf16 where it is native, else f32.
+    public static var automatic: Precision { Precision.bf16.isNative ? .bf16 : .f32 }
+
+    /// Of queries, keys, values and the MLP's activations.
+    var activations: Element { self == .f32 ? .f32 : .bf16 }
+    /// Of the blocks' weights.
+    var weights: Element {
+        switch self {
+        case .f32: .f32
+        case .bf16: .bf16
+        case .int8: .s8
+        }
+    }
+}
+
+/// What a number in a block of memory is.
+package enum Element: Int32, Sendable {
+    case f32 = 0
+    case bf16 = 1
+    /// A byte that stands for itself less 128, times its row's scale.
+    case s8 = 2
+
+    package var bytes: Int {
+        switch self {
+        case .f32: 4
+        case .bf16: 2
+        case .s8: 1
+        }
+    }
+}
+
+/// The library that multiplies by weights.
+public enum ComputeBackend: String, Sendable, CaseIterable {
+    /// Our kernels on weights packed at load: every precision, items in groups, threads within an item.
+    case packed
+    /// OpenBLAS: fp32 only, one item a thread.
+    case openblas
+
+    public static var standard: ComputeBackend {
+        #if PackedKernels
+            .packed
+        #else
+            .openblas
+        #endif
+    }
+}
+
+/// How a tower's weights are held and multiplied.
+public struct ComputeOptions: Sendable, Equatable {
+    public var precision: Precision
+    public var backend: ComputeBackend
+    /// Whether the transposes that gradients need are held too.
+    public var gradients: Bool
+
+    public init(
+        precision: Precision = .f32, backend: ComputeBackend = .standard, gradients: Bool = true
+    ) {
+        self.precision = precision
+        self.backend = backend
+        self.gradients = gradients
+    }
+
+    /// - Throws: `EncoderError.unsupported` for a precision that the backend does not have, or a
+    ///   backend that this build does not have.
+    func check() throws(EncoderError) {
+        #if !PackedKernels
+            if backend == .packed {
+                throw .unsupported(
+                    what: "backend", expected: "openblas (built without packed kernels)",
+                    actual: "packed")
+            }
+        #endif
+        if backend == .openblas, precision != .f32 {
+            throw .unsupported(
+                what: "precision", expected: "f32 (the backend is OpenBLAS)",
+                actual: precision.rawValue)
+        }
+    }
+}
+
+/// The vector instructions that kernels use.
+public enum InstructionSet: Int32, Sendable, CaseIterable {
+    case portable = 0
+    case avx2 = 1
+    case avx512 = 2
+    /// AVX-512 with dot products of bfloat16s or bytes.
+    case avx512dot = 3
+
+    public var name: String {
+        switch self {
+        case .portable: "portable"
+        case .avx2: "avx2"
+        case .avx512: "avx512"
+        case .avx512dot: "avx512-dot"
+        }
+    }
+
+    public init?(name: String) {
+        guard let set = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = set
+    }
+
+    /// The best that this processor has.
+    public static var best: InstructionSet {
+        InstructionSet(rawValue: gk_highest_level()) ?? .portable
+    }
+
+    /// What is in use: the best, unless another was chosen.
+    public static var current: InstructionSet {
+        InstructionSet(rawValue: gk_level()) ?? .portable
+    }
+
+    /// Makes the whole process use this set. To be called before anything is computed: results keep
+    /// their meaning from one set to another, not their last bits.
+    ///
+    /// - Throws: `EncoderError.unsupported` when the processor does not have it.
+    public func choose() throws(EncoderError) {
+        guard gk_set_level(rawValue) != 0 else {
+            throw .unsupported(
+                what: "instruction set",
+                expected: "at most \(Self.best.name), the best of this processor", actual: name)
+        }
+    }
+}
