@@ -246,6 +246,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--random", type=int, default=150)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--every", type=int, default=10, help="hidden states for every so many random prompts")
     arguments.add_argument("--out", type=Path, default=OUT)
     options = arguments.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
@@ -266,7 +267,7 @@ def main() -> None:
         cases.append(case(prompt, False, [0, 49407][number % 2], compels, True))
     for number in range(options.random):
         prompt = random_prompt(rng)
-        cases.append(case(prompt, number % 2 == 0, [49407, 0][number // 2 % 2], compels, number % 10 == 0))
+        cases.append(case(prompt, number % 2 == 0, [49407, 0][number // 2 % 2], compels, number % options.every == 0))
     kept = [c for c in cases if c is not None]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     rows = ",\n".join(json.dumps(c, ensure_ascii=False) for c in kept)

@@ -108,8 +108,13 @@ package final class EncoderVariants: Sendable {
         configuration.pooling = .firstEnd
         let variant: Variant
         if isMasked {
+            // The projection may have changed; the tower itself is not run.
             variant = Variant(
-                encoder: encoder,
+                encoder: TextEncoder(
+                    tower: encoder.tower,
+                    head: try TextHead(configuration: configuration, weights: weights),
+                    tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
+                    usesTokenizerPadding: encoder.usesTokenizerPadding),
                 masked: try MaskedTextTower(configuration: configuration, weights: weights),
                 firstTokens: firstTokens)
         } else {
