@@ -90,7 +90,7 @@ public final class CLIPModel: Sendable {
 extension TextConfiguration {
     /// The tokens that the tokenizer uses; where the configuration's differ, it is the old kind that
     /// no code ever followed.
-    fileprivate mutating func take(_ tokenizer: BytePairTokenizer) {
+    package mutating func take(_ tokenizer: BytePairTokenizer) {
         startToken = tokenizer.startToken
         endToken = tokenizer.endToken
         padToken = tokenizer.padToken

@@ -28,6 +28,11 @@ enum FloatWidening {
                         fromByteOffset: 2 &* index, as: UInt16.self)
                     target[index] = Float(bitPattern: UInt32(stored) << 16)
                 }
+            case .f8e4m3, .f8e5m2:
+                let table = type == .f8e4m3 ? smallTable : wideTable
+                for index in 0..<count {
+                    target[index] = table[Int(source.load(fromByteOffset: index, as: UInt8.self))]
+                }
             case .f64:
                 for index in 0..<count {
                     target[index] = Float(
@@ -37,6 +42,22 @@ enum FloatWidening {
                 UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: 4 * count)
             }
         }
+    }
+
+    /// Every F8_E5M2: the upper byte of a half.
+    private static let wideTable = (UInt16(0)..<256).map { half($0 << 8) }
+
+    /// Every F8_E4M3 (Micikevicius et al. 2022, §3): bias 7, no infinity, NaN only where all bits are
+    /// set.
+    private static let smallTable: [Float] = (0..<256).map { byte in
+        let exponent = byte >> 3 & 15
+        let mantissa = byte & 7
+        if byte & 0x7f == 0x7f { return .nan }
+        let size: Float =
+            exponent == 0
+            ? Float(mantissa) * 0x1p-9
+            : Float(8 + mantissa) * Float(sign: .plus, exponent: exponent - 10, significand: 1)
+        return byte & 0x80 == 0 ? size : -size
     }
 
     /// An IEEE 754 half as a float, exactly. Written with integers and selects, so that a loop over

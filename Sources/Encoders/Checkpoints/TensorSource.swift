@@ -51,7 +51,10 @@ public enum StoredType: String, Sendable, Equatable, CaseIterable {
     /// Whether a tower can be built from it. Widening to fp32 is exact; doubles, which only pickles of
     /// old experiments hold, are rounded to the nearest.
     public var holdsWeights: Bool {
-        self == .f32 || self == .f16 || self == .bf16 || self == .f64 || isQuantized
+        switch self {
+        case .f32, .f16, .bf16, .f64, .f8e4m3, .f8e5m2: true
+        default: isQuantized
+        }
     }
 }
 
@@ -97,7 +100,8 @@ extension TensorSource {
         }
         guard type.holdsWeights else {
             throw .tensor(
-                path: path, name: name, expected: "F32, F16, BF16 or F64", actual: type.rawValue)
+                path: path, name: name, expected: "numbers with a fraction",
+                actual: type.rawValue)
         }
         let count = shape.reduce(1, *)
         let values = try withStoredBytes(name) {

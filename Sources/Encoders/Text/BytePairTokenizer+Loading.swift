@@ -132,7 +132,7 @@ extension BytePairTokenizer {
     }()
 
     /// How CLIP's own vocabulary spells its tokens, from token 0 on.
-    static var clipSpellings: [String] {
+    package static var clipSpellings: [String] {
         let bytes: [String] = Vocabulary.bytesInOrder.map { byte in
             var spelling: [UInt8] = []
             spelling.appendUTF8(Vocabulary.byteSymbols[Int(byte)])
@@ -148,12 +148,17 @@ extension BytePairTokenizer {
         _ cleaning: TextCleaning, padToken: Int32?
     ) -> BytePairTokenizer {
         let (vocabulary, start, end) = clipVocabulary
+        // As where a file names it: SDXL's second tokenizer finds its pad token "!" in the text.
+        var pad: [AddedToken] = []
+        if let padToken, clipSpellings.indices.contains(Int(padToken)) {
+            pad = [AddedToken(content: clipSpellings[Int(padToken)], token: padToken)]
+        }
         return BytePairTokenizer(
             vocabulary: vocabulary,
             special: SpecialTokens(start: start, end: end, pad: padToken ?? end),
             added: [
                 AddedToken(content: "<|startoftext|>", token: start),
                 AddedToken(content: "<|endoftext|>", token: end),
-            ], cleaning: cleaning, path: builtInPath)
+            ] + pad, cleaning: cleaning, path: builtInPath)
     }
 }

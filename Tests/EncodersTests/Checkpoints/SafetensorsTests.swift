@@ -64,6 +64,31 @@ import Testing
         #expect(values.map(\.bitPattern) == finite.map { UInt32($0) << 16 })
     }
 
+    @Test func widensEveryByteOfBothKindsExactly() throws {
+        // sign · 2^(exponent − bias) · (1 + mantissa/2^bits); the exponent 0 has no leading 1.
+        func value(_ byte: UInt8, bits: Int, bias: Int) -> Float {
+            let mantissa = Float(byte & (1 << UInt8(bits) - 1)) / Float(1 << bits)
+            let exponent = Int(byte & 0x7f) >> bits
+            let power = Float(sign: .plus, exponent: max(1, exponent) - bias, significand: 1)
+            let size = power * (exponent == 0 ? mantissa : 1 + mantissa)
+            return byte & 0x80 == 0 ? size : -size
+        }
+        let kinds: [(name: String, bits: Int, bias: Int, finite: (UInt8) -> Bool)] = [
+            ("F8_E4M3", 3, 7, { $0 & 0x7f != 0x7f }), ("F8_E5M2", 2, 15, { $0 & 0x7c != 0x7c }),
+        ]
+        for kind in kinds {
+            let bytes = (UInt8.min...UInt8.max).filter(kind.finite)
+            var builder = SafetensorsBuilder()
+            builder.add("w", type: kind.name, shape: [bytes.count], bytes: bytes)
+            builder.add("odd", type: kind.name, shape: [1], bytes: [0xff])
+            let file = try open(builder.file())
+            let values = try file.floats("w", shape: [bytes.count])
+            let expected = bytes.map { value($0, bits: kind.bits, bias: kind.bias) }
+            #expect(values.map(\.bitPattern) == expected.map(\.bitPattern))
+            #expect(throws: EncoderError.self) { try file.floats("odd", shape: [1]) }
+        }
+    }
+
     @Test(arguments: [
         ("F32", littleEndian(Float.nan.bitPattern)),
         ("F32", littleEndian((-Float.infinity).bitPattern)),
@@ -95,7 +120,8 @@ import Testing
         ) { try file.floats("b", shape: [4]) }
         #expect(
             throws: EncoderError.tensor(
-                path: "t.safetensors", name: "ids", expected: "F32, F16, BF16 or F64", actual: "I64"
+                path: "t.safetensors", name: "ids", expected: "numbers with a fraction",
+                actual: "I64"
             )
         ) { try file.floats("ids", shape: [1]) }
     }

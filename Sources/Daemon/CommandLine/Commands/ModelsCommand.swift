@@ -2,20 +2,34 @@ package import ArgumentParser
 import IPC
 import JSON
 
+/// `guidanced models`, which lists when nothing else is said.
+package struct ModelsGroup: ParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "models", abstract: "List models, or say what a checkpoint holds.",
+        discussion: """
+            Without a subcommand it lists: the built-in model, those named by --model, or with \
+            --connect those of a daemon.
+
+            Example:
+              guidanced models inspect sd_xl_base_1.0.safetensors
+            """,
+        subcommands: [ModelsCommand.self, InspectCommand.self],
+        defaultSubcommand: ModelsCommand.self)
+
+    package init() {}
+}
+
 package struct ModelsCommand: SessionCommand {
     package static let configuration = CommandConfiguration(
-        commandName: "models", abstract: "List models: the built-in one, or those of a daemon.",
-        usage: """
-            guidanced models [--model NAME=PATH]... | [--connect ENDPOINT] [options]
-            guidanced models inspect PATH [--format table|json]
-            """,
+        commandName: "list", abstract: "List models: the built-in one, or those of a daemon.",
+        usage: "guidanced models [--model NAME=PATH]... | [--connect ENDPOINT] [options]",
         discussion: """
             The default model is marked with *. The fingerprint is a digest of weights and \
             configuration: equal fingerprints give equal results.
 
             Example:
               guidanced models --model mine=checkpoints/vit-b-32
-            """, subcommands: [InspectCommand.self])
+            """)
 
     @Option(
         help: ArgumentHelp(

@@ -39,11 +39,9 @@ package struct InspectionReport: Sendable {
         text += VerificationReport.facts(facts)
         var towers: [JSONValue] = []
         for tower in contents.towers {
-            let tokenizer = try tower.tokenizerOrigin()
-            let preprocessing = try tower.preprocessingOrigin()
-            let storage = tower.storage()
-            towers.append(json(tower, tokenizer, preprocessing, storage))
-            text += "\n" + self.text(tower, tokenizer, preprocessing, storage)
+            let facts = try TowerFacts(tower)
+            towers.append(facts.json)
+            text += "\n" + facts.text
         }
         return InspectionReport(
             json: [
@@ -54,72 +52,6 @@ package struct InspectionReport: Sendable {
                 "uses": .array(uses.map { .string($0) }),
                 "ignored": .array(contents.ignored.map { .string($0) }), "towers": .array(towers),
             ], text: text)
-    }
-
-    private static func text(
-        _ tower: CheckpointTower, _ tokenizer: String?, _ preprocessing: String?,
-        _ storage: [CheckpointReport.Storage]
-    ) -> String {
-        let parameters = storage.reduce(0) { $0 + $1.parameters }
-        var text = "\(tower.role.rawValue): \(VerificationReport.grouped(parameters)) parameters\n"
-        var facts = [
-            (
-                "stored as",
-                storage.map {
-                    "\($0.type.rawValue) \(VerificationReport.grouped($0.parameters))"
-                }.joined(separator: ", ")
-            )
-        ]
-        if let sizes = tower.configuration.text {
-            facts.append(
-                (
-                    "text tower",
-                    "\(sizes.layers) × \(sizes.width), \(sizes.heads) heads, MLP \(sizes.mlpWidth), "
-                        + "\(sizes.activation.rawValue)"
-                ))
-            facts.append(
-                (
-                    "tokens",
-                    "\(sizes.vocabularySize) ids, context \(sizes.contextLength), "
-                        + "padded with \(sizes.padToken)"
-                ))
-            facts.append(("text projection", sizes.projection.map(String.init) ?? "none"))
-            facts.append(("tokenizer", tokenizer ?? "none"))
-        }
-        if let sizes = tower.configuration.vision {
-            facts.append(
-                (
-                    "image tower",
-                    "\(sizes.layers) × \(sizes.width), \(sizes.heads) heads, MLP \(sizes.mlpWidth), "
-                        + "\(sizes.activation.rawValue)"
-                ))
-            facts.append(("images", "\(sizes.imageSize) px, patch \(sizes.patchSize)"))
-            facts.append(("image projection", sizes.projection.map(String.init) ?? "none"))
-            facts.append(("preprocessing", preprocessing ?? "none"))
-        }
-        text += VerificationReport.facts(facts)
-        return text
-    }
-
-    private static func json(
-        _ tower: CheckpointTower, _ tokenizer: String?, _ preprocessing: String?,
-        _ storage: [CheckpointReport.Storage]
-    ) -> JSONValue {
-        [
-            "role": .string(tower.role.rawValue),
-            "parameters": .integer(storage.reduce(0) { $0 + $1.parameters }),
-            "storage": .array(
-                storage.map {
-                    [
-                        "type": .string($0.type.rawValue), "tensors": .integer($0.tensors),
-                        "parameters": .integer($0.parameters),
-                    ]
-                }),
-            "text": tower.configuration.text.map { .object($0.json) } ?? .null,
-            "image": tower.configuration.vision.map { .object($0.json) } ?? .null,
-            "tokenizer": tokenizer.map { .string($0) } ?? .null,
-            "preprocessing": preprocessing.map { .string($0) } ?? .null,
-        ]
     }
 
     // MARK: adapters

@@ -54,7 +54,9 @@ enum BlockWidening {
             let byte = bytes[position + index % 16]
             var number = Int(index < 16 ? byte & 15 : byte >> 4)
             if isFive { number |= Int(high >> UInt32(index) & 1) << 4 }
-            target[index] = Float(number - centre) * scale + least
+            let value = Float(number - centre) * scale
+            // Adding a zero would turn -0 into 0.
+            target[index] = hasLeast ? value + least : value
         }
     }
 
