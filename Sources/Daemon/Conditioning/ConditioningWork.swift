@@ -31,10 +31,10 @@ struct ConditioningWork: Sendable {
         /// Where its result is kept; only for empty prompts.
         let emptyKey: EncoderVariants.EmptyRowKey?
 
-        /// Whether both run on the same weights.
-        func isAlike(_ other: Row) -> Bool {
+        /// Whether both rows run through the same tower.
+        func runsWith(_ other: Row) -> Bool {
             encoder == other.encoder && variant.encoder === other.variant.encoder
-                && (variant.masked == nil) == (other.variant.masked == nil)
+                && variant.masked === other.variant.masked
         }
     }
 
@@ -54,9 +54,9 @@ struct ConditioningWork: Sendable {
     private let slots: Slots<FinishedPrompt>
     private let pending: [Pending]
     private let rows: [Row]
-    private let results: Slots<Result<EncodedRow, WireFault>>
-    /// The rows that have no result yet.
+    /// The numbers of the rows that have no result yet, encoder by encoder: neighbours run together.
     private let open: [Int]
+    private let results: Slots<Result<EncodedRow, WireFault>>
     private let cache: ConditioningCache
 
     /// Prompts that need no work.
@@ -136,47 +136,42 @@ struct ConditioningWork: Sendable {
                 open.append(index)
             }
         }
-        // Neighbours are run together.
         self.open = open.sorted { (rows[$0].encoder, $0) < (rows[$1].encoder, $1) }
     }
 
-    /// Rows of one tower that are worth running together.
-    private static let groupSize = 8
-
-    /// Runs the rows; nothing when everything is known.
+    /// Runs the rows; nothing when everything is cached.
     var stages: [WorkPlan.Stage] {
         guard !open.isEmpty else { return [] }
+        let largest = encoders.entries.map(\.encoder.tower.preferredGroup).min() ?? 1
         return [
-            WorkPlan.Stage(itemCount: open.count, groupSize: ConditioningWork.groupSize) {
-                items, worker in
-                var rest = open[items]
-                while let first = rest.first {
-                    let tower = rows[first].variant.encoder.tower
-                    let most = rows[first].variant.masked == nil ? tower.preferredGroup : 1
-                    let group = rest.prefix(most).prefix { rows[$0].isAlike(rows[first]) }
-                    rest = rest.dropFirst(group.count)
-                    do throws(EncoderError) {
-                        for (row, encoded) in zip(group, try run(group.map { rows[$0] }, worker)) {
-                            results[row] = .success(encoded)
-                            if let key = rows[row].emptyKey {
-                                encoders.variants.emptyRows.insert(
-                                    encoded, bytes: encoded.bytes, for: key)
-                            }
-                        }
-                    } catch {
-                        for row in group { results[row] = .failure(WireFault(error)) }
+            WorkPlan.Stage(itemCount: open.count, groupSize: largest) { items, worker in
+                // Neighbours that run with the same weights go through the tower together.
+                var left = open[items]
+                while let first = left.first {
+                    let group = left.prefix { rows[$0].runsWith(rows[first]) }
+                    let encoded = Result { () throws(EncoderError) in
+                        try run(group.map { rows[$0] }, worker)
                     }
+                    for (index, row) in group.enumerated() {
+                        results[row] = encoded.map { $0[index] }.mapError { WireFault($0) }
+                        if let key = rows[row].emptyKey, case .success(let all) = encoded {
+                            encoders.variants.emptyRows.insert(
+                                all[index], bytes: all[index].bytes, for: key)
+                        }
+                    }
+                    left = left.dropFirst(group.count)
                 }
             }
         ]
     }
 
-    /// Runs rows of one encoder.
+    /// Runs rows of one encoder with the same weights.
     private func run(_ rows: [Row], _ worker: Worker) throws(EncoderError) -> [EncodedRow] {
-        let entry = encoders.entries[rows[0].encoder]
-        let encoder = rows[0].variant.encoder
+        let first = rows[0]
+        let entry = encoders.entries[first.encoder]
+        let encoder = first.variant.encoder
         let wantsHidden = encoders.settings.recipe.hasHiddenStates
-        if let masked = rows[0].variant.masked {
+        if let masked = first.variant.masked {
             var encoded: [EncodedRow] = []
             for row in rows {
                 encoded.append(
@@ -188,8 +183,9 @@ struct ConditioningWork: Sendable {
             return encoded
         }
         return try entry.recipe.encode(
-            rows.map { ($0.tokens, $0.endIndex) }, state: entry.state, wantsHidden: wantsHidden,
-            encoder: encoder, workspace: worker.workspace(for: encoder.tower))
+            rows: rows.map(\.tokens), endIndices: rows.map(\.endIndex),
+            state: entry.state, wantsHidden: wantsHidden, encoder: encoder,
+            workspace: worker.workspace(for: encoder.tower))
     }
 
     /// Every prompt's vectors, in order; after the stages have run.

@@ -14,6 +14,7 @@ package final class EncoderVariants: Sendable {
 
         /// Of the tower's own weights.
         let fingerprint: String
+        let precision: Precision
         let loras: [LoRA]
         /// Serials of the textual inversions, in order; empty when none is used.
         let embeddings: [Int]
@@ -31,6 +32,7 @@ package final class EncoderVariants: Sendable {
     /// What decides the encoding of an empty prompt's row.
     struct EmptyRowKey: Hashable, Sendable {
         let fingerprint: String
+        let precision: Precision
         let loras: [Key.LoRA]
         let row: TokenRow
         let state: Int
@@ -63,7 +65,7 @@ package final class EncoderVariants: Sendable {
             return Variant(encoder: encoder, masked: nil, firstTokens: [:])
         }
         let key = Key(
-            fingerprint: tower.model.fingerprint,
+            fingerprint: tower.model.fingerprint, precision: encoder.tower.options.precision,
             loras: changes.map {
                 Key.LoRA(serial: $0.0.entry.serial, strength: $0.0.strength)
             }, embeddings: embeddings.map(\.serial), isMasked: isMasked)
@@ -120,7 +122,9 @@ package final class EncoderVariants: Sendable {
         } else {
             variant = Variant(
                 encoder: TextEncoder(
-                    tower: try TextTower(configuration: configuration, weights: weights),
+                    tower: try TextTower(
+                        configuration: configuration, weights: weights,
+                        options: encoder.tower.options),
                     head: try TextHead(configuration: configuration, weights: weights),
                     tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
                     usesTokenizerPadding: encoder.usesTokenizerPadding),

@@ -70,7 +70,8 @@ struct PromptEncoders: Sendable {
 
     func key(_ prompt: PromptText) -> ConditioningKey {
         ConditioningKey(
-            fingerprint: fingerprint, generation: adapters.generation,
+            fingerprint: fingerprint, precision: entries[0].encoder.tower.options.precision,
+            generation: adapters.generation,
             loras: loras.map {
                 ConditioningKey.LoRA(name: $0.entry.name, strength: $0.strength)
             }, recipe: settings.recipe.name, syntax: settings.syntax,
@@ -125,7 +126,8 @@ struct PromptEncoders: Sendable {
         _ index: Int, loras: [EncoderVariants.Key.LoRA], row: TokenRow
     ) -> EncoderVariants.EmptyRowKey {
         EncoderVariants.EmptyRowKey(
-            fingerprint: entries[index].tower.model.fingerprint, loras: loras, row: row,
+            fingerprint: entries[index].tower.model.fingerprint,
+            precision: entries[index].encoder.tower.options.precision, loras: loras, row: row,
             state: entries[index].state, recipe: settings.recipe.name)
     }
 

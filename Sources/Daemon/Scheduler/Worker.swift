@@ -6,25 +6,24 @@ package final class Worker {
     let team: ComputeTeam
     private let activationBudget: Int
     private var seat = ComputeSeat.alone
+    /// Receives the time of each stage of whatever runs on this thread, when set.
+    var meter: StageMeter?
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
     private var gradients: [ObjectIdentifier: VisionWorkspace] = [:]
-    /// One a configuration, not one a tower: towers with other weights merged in come and go.
-    private var text: [TextMemory] = []
+    /// One a kind of tower, not one a tower: towers with other weights merged in come and go.
+    private var text: [TextKind: TextWorkspace] = [:]
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
+
+    private struct TextKind: Hashable {
+        let configuration: TextConfiguration
+        let options: ComputeOptions
+    }
 
     private struct ResizeKey: Hashable {
         let tower: ObjectIdentifier
         let height: Int
         let width: Int
     }
-
-    private struct TextMemory {
-        let configuration: TextConfiguration
-        let options: ComputeOptions
-        let workspace: TextWorkspace
-    }
-
-    private static let keptTexts = 32
 
     /// A sampler sends one size again and again; a few more are kept for mixed clients.
     private static let keptSizes = 8
@@ -50,6 +49,7 @@ package final class Worker {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
+        workspace.meter = meter
         return workspace
     }
 
@@ -62,35 +62,34 @@ package final class Worker {
                 slots: team.places, activationBudget: activationBudget)
         }
         workspace.seat = seat
+        workspace.meter = meter
         return workspace
     }
 
     /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: TextTower) -> TextWorkspace {
-        let configuration = tower.configuration
-        let options = tower.options
-        let known = text.first { $0.configuration == configuration && $0.options == options }
-        let workspace =
-            known?.workspace
-            ?? tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
-        if known == nil {
-            text.append(
-                TextMemory(configuration: configuration, options: options, workspace: workspace))
-            // Textual inversions make configurations of their own: those of old sets are let go.
-            if text.count > Worker.keptTexts { text.removeFirst() }
+        let kind = TextKind(configuration: tower.configuration, options: tower.options)
+        let workspace = Self.find(kind, in: &text) {
+            tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
+        workspace.meter = meter
         return workspace
     }
 
-    private static func find<Workspace>(
-        _ key: ObjectIdentifier, in kept: inout [ObjectIdentifier: Workspace],
-        _ make: () -> Workspace
+    private static func find<Key, Workspace>(
+        _ key: Key, in kept: inout [Key: Workspace], _ make: () -> Workspace
     ) -> Workspace {
         if let workspace = kept[key] { return workspace }
         let workspace = make()
         kept[key] = workspace
         return workspace
+    }
+
+    /// Memory of all workspaces.
+    var workspaceBytes: Int {
+        vision.values.reduce(0) { $0 + $1.bytes } + gradients.values.reduce(0) { $0 + $1.bytes }
+            + text.values.reduce(0) { $0 + $1.bytes }
     }
 
     /// The differentiable map from an H × W image to the tower's input.

@@ -8,7 +8,7 @@ public enum TextPooling: String, Sendable, Equatable {
 }
 
 /// Sizes and constants of a text tower, range-checked where they come from outside.
-public struct TextConfiguration: Sendable, Equatable {
+public struct TextConfiguration: Sendable, Hashable {
     public var vocabularySize: Int
     /// Width of the hidden states; a multiple of `heads`.
     public var width: Int

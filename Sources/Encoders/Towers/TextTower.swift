@@ -163,7 +163,7 @@ public final class TextTower: Sendable {
         tokens: [Int32], workspace: TextWorkspace
     ) throws(EncoderError) -> HiddenStates {
         let states = try encode(
-            [tokens], states: Array(0...layers.count), pooled: false, workspace: workspace)[0]
+            [tokens], states: Array(0...layers.count), pooledAt: nil, workspace: workspace)[0]
             .states
         let last = workspace.blocks.stream(rows: tokens.count)
         head.normalize(last, into: last, seat: workspace.seat)
@@ -188,11 +188,11 @@ public final class TextTower: Sendable {
     /// - Parameters:
     ///   - texts: rows of tokens, padded by the caller; up to the workspace's capacity.
     ///   - states: which; 0 is the sum of embeddings, `layers` the stream after the last block.
-    ///   - pooled: whether the pooled vectors are wanted too.
-    /// - Throws: as ``hiddenStates(tokens:workspace:)``; `.unsupported` without an end token when
-    ///   pooled vectors are wanted.
+    ///   - pooledAt: the position of each text's pooled vector (`pooledIndex(_:)` finds the usual
+    ///     one); `nil` when none is wanted.
+    /// - Throws: as ``hiddenStates(tokens:workspace:)``.
     public func encode(
-        _ texts: [[Int32]], states wanted: [Int], pooled isPooled: Bool, workspace: TextWorkspace
+        _ texts: [[Int32]], states wanted: [Int], pooledAt: [Int]?, workspace: TextWorkspace
     ) throws(EncoderError) -> [Encoding] {
         try check(texts, workspace)
         try options.precision.checkHiddenStates()
@@ -206,9 +206,11 @@ public final class TextTower: Sendable {
         let all = LayerRows(sequences: blocks.sequences, count: count, queries: nil)
         var pooledRows: [Int] = []
         blocks.pooledSequences.removeAll()
-        if isPooled {
-            for (index, tokens) in texts.enumerated() {
-                let position = try pooledIndex(tokens)
+        let isPooled = pooledAt != nil
+        if let pooledAt {
+            precondition(pooledAt.count == texts.count, "one position a text")
+            for (index, position) in pooledAt.enumerated() {
+                precondition(texts[index].indices.contains(position), "a position of another text")
                 pooledRows.append(spans[index].lowerBound + position)
                 blocks.pooledSequences.append(
                     queries: index..<index + 1, position: position, own: spans[index])
@@ -262,6 +264,19 @@ public final class TextTower: Sendable {
             defer { start += length }
             return start..<start + length
         }
+    }
+
+    /// The final norm of states [T, W], as it stands behind the last block.
+    public func normalized(_ states: [Float]) -> [Float] {
+        let width = configuration.width
+        precondition(states.count % width == 0, "rows of the tower's width")
+        var result = states
+        result.withUnsafeMutableBufferPointer { buffer in
+            guard let start = buffer.baseAddress else { return }
+            let rows = Rows(start, rows: buffer.count / width, columns: width)
+            head.normalize(rows, into: rows, seat: .alone)
+        }
+        return result
     }
 
     /// How many tokens all texts begin with; every text keeps at least one of its own.

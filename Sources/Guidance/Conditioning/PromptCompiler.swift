@@ -61,7 +61,7 @@ public struct PromptCompiler: Sendable {
     ///
     /// - Parameters:
     ///   - steps: how many steps the sampler takes; only A1111's schedules need it.
-    ///   - isNegative: whether it is the negative prompt, in which A1111 knows no `AND`.
+    ///   - isNegative: whether it is the negative prompt, in which A1111 knows no `AND` and no LoRA.
     /// - Throws: the errors of `PromptProgram`, and of `compile(_:)`.
     public func compile(
         _ prompt: String, steps: Int? = nil, isNegative: Bool = false

@@ -96,7 +96,9 @@ import Testing
                 for start in stride(from: 0, to: texts.count, by: size) {
                     let range = start..<min(start + size, texts.count)
                     let encodings = try tower.encode(
-                        Array(texts[range]), states: wanted, pooled: isPooled, workspace: workspace)
+                        Array(texts[range]), states: wanted,
+                        pooledAt: isPooled ? texts[range].map { try tower.pooledIndex($0) } : nil,
+                        workspace: workspace)
                     for (index, encoding) in zip(range, encodings) {
                         #expect(encoding.states == wanted.map { full[index].states[$0] })
                         guard isPooled else {
@@ -191,7 +193,7 @@ import Testing
         }
     #endif
 
-    @Test func OpenBLASIsForFp32Alone() {
+    @Test func anOpenBLASTowerIsForFp32Alone() {
         #expect {
             try VisionCase.all[0].tower(ComputeOptions(precision: .bf16, backend: .openblas))
         } throws: { "\($0)".contains("OpenBLAS") }

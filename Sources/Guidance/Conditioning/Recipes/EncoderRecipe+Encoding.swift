@@ -58,30 +58,30 @@ extension EncoderRecipe {
             layers: encoder.configuration.layers, isTrimmed: encoder.isTrimmed, clipSkip: clipSkip)
     }
 
-    /// Runs a group of rows of tokens.
+    /// Runs rows of tokens together.
     ///
     /// - Parameters:
-    ///   - rows: up to the workspace's capacity, each as long as the tower's context.
-    ///   - state: of `stateIndex`.
+    ///   - rows: up to the workspace's capacity, each as long as the tower has positions.
+    ///   - endIndices: the position of each row that is pooled.
     ///   - wantsHidden: whether hidden states are wanted.
-    /// - Returns: one a row, independent of what else is in the group.
+    ///   - state: of `stateIndex`.
     public func encode(
-        _ rows: [(tokens: [Int32], endIndex: Int)], state: Int, wantsHidden: Bool,
-        encoder: TextEncoder, workspace: TextWorkspace
+        rows: [[Int32]], endIndices: [Int], state: Int, wantsHidden: Bool, encoder: TextEncoder,
+        workspace: TextWorkspace
     ) throws(EncoderError) -> [EncodedRow] {
         // Nothing behind the end token can reach it.
-        let texts = rows.map { wantsHidden ? $0.tokens : Array($0.tokens.prefix($0.endIndex + 1)) }
+        let needed =
+            wantsHidden ? rows : zip(rows, endIndices).map { Array($0.prefix($1 + 1)) }
         let encodings = try encoder.tower.encode(
-            texts, states: wantsHidden ? [state] : [], pooled: pooled != nil, workspace: workspace)
+            needed, states: wantsHidden ? [state] : [],
+            pooledAt: pooled == nil ? nil : endIndices, workspace: workspace)
         return encodings.map { encoding in
-            EncodedRow(
-                hidden: !wantsHidden
-                    ? []
-                    : normalizesHidden
-                        ? encoder.head.normalized(encoding.states[0]) : encoding.states[0],
-                pooled: pooled.flatMap {
-                    $0 == .normalized ? encoding.pooled : encoding.embedding
-                })
+            // The norm is the final one at every layer: a tower stored without its last block must
+            // give the same bits as the whole one.
+            let hidden = encoding.states.first ?? []
+            return EncodedRow(
+                hidden: normalizesHidden && wantsHidden ? encoder.tower.normalized(hidden) : hidden,
+                pooled: pooled == .projected ? encoding.embedding : encoding.pooled)
         }
     }
 
