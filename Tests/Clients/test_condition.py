@@ -78,9 +78,16 @@ def test_models_list_their_recipes(g: Client) -> None:
     recipes = {model["name"]: model["recipes"] for model in g.models()}
     assert recipes["sd1"] == ["sd1", "flux-clip", "unclip", "ip-adapter", "ip-adapter-plus"]
     assert recipes["sd2"] == ["sd2"]
-    assert recipes["sdxl"] == ["sd1", "sdxl", "sdxl-refiner", "flux-clip"]
+    assert recipes["sdxl"] == ["sdxl", "sd1", "sdxl-refiner", "flux-clip"]
     assert recipes["sdxl-refiner"] == ["sdxl-refiner"]
-    assert recipes["sd3-clip"] == ["sd1", "sdxl", "sdxl-refiner", "sd3-clip", "flux-clip"]
+    assert recipes["sd3-clip"] == ["sd3-clip", "sd1", "sdxl", "sdxl-refiner", "flux-clip"]
+    assert recipes["flux-clip"] == ["flux-clip", "sd1"]
+
+
+def test_a_model_is_conditioned_by_its_own_recipe(g: Client) -> None:
+    for name in NAMES:
+        found = g.request("condition", {"prompts": ["a cat"]}, model=name).result
+        assert found["recipe"] == name
 
 
 def test_handles_stand_for_prompts(g: Client) -> None:

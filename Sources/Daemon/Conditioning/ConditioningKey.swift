@@ -1,3 +1,4 @@
+import Encoders
 package import Guidance
 package import JSON
 
@@ -36,6 +37,8 @@ package struct ConditioningKey: Hashable, Sendable {
 
     /// Of the model's weights and tokenizers.
     let fingerprint: String
+    /// What the weights are held in.
+    let precision: Precision
     /// Of the textual inversions and LoRAs that are loaded.
     let generation: Int
     let loras: [LoRA]

@@ -28,6 +28,8 @@ struct ConditioningWork: Sendable {
         let tokens: [Int32]
         let endIndex: Int
         let hidden: [Int]
+        /// Where its result is kept; only for empty prompts.
+        let emptyKey: EncoderVariants.EmptyRowKey?
 
         /// Whether both rows run through the same tower.
         func runsWith(_ other: Row) -> Bool {
@@ -52,14 +54,14 @@ struct ConditioningWork: Sendable {
     private let slots: Slots<FinishedPrompt>
     private let pending: [Pending]
     private let rows: [Row]
-    /// The rows' numbers, encoder by encoder: neighbours run together.
-    private let order: [Int]
+    /// The numbers of the rows that have no result yet, encoder by encoder: neighbours run together.
+    private let open: [Int]
     private let results: Slots<Result<EncodedRow, WireFault>>
     private let cache: ConditioningCache
 
     /// Prompts that need no work.
     var cachedCount: Int { slots.count - pending.count }
-    var rowCount: Int { rows.count }
+    var rowCount: Int { open.count }
 
     /// Compiles what is not cached, and makes the weights that it needs.
     init(
@@ -85,7 +87,7 @@ struct ConditioningWork: Sendable {
             var places: [[Int]] = []
             for (number, prompt) in compiled.enumerated() {
                 var own: [Int] = []
-                for row in prompt.rows {
+                for (place, row) in prompt.rows.enumerated() {
                     let rowKey = RowKey(encoder: number, loras: loraKeys, row: row)
                     if let known = positions[rowKey] {
                         own.append(known)
@@ -115,7 +117,9 @@ struct ConditioningWork: Sendable {
                         Row(
                             encoder: number, variant: variant,
                             tokens: row.entries.map { variant.token($0) },
-                            endIndex: row.endIndex, hidden: row.hiddenPositions))
+                            endIndex: row.endIndex, hidden: row.hiddenPositions,
+                            emptyKey: place == prompt.compiled.emptyRow
+                                ? encoders.emptyRowKey(number, loras: loraKeys, row: row) : nil))
                 }
                 places.append(own)
             }
@@ -124,17 +128,25 @@ struct ConditioningWork: Sendable {
         self.pending = pending
         self.rows = rows
         results = Slots(count: rows.count)
-        order = rows.indices.sorted { (rows[$0].encoder, $0) < (rows[$1].encoder, $1) }
+        var open: [Int] = []
+        for (index, row) in rows.enumerated() {
+            if let key = row.emptyKey, let known = encoders.variants.emptyRows.value(key) {
+                results[index] = .success(known)
+            } else {
+                open.append(index)
+            }
+        }
+        self.open = open.sorted { (rows[$0].encoder, $0) < (rows[$1].encoder, $1) }
     }
 
     /// Runs the rows; nothing when everything is cached.
     var stages: [WorkPlan.Stage] {
-        guard !rows.isEmpty else { return [] }
+        guard !open.isEmpty else { return [] }
         let largest = encoders.entries.map(\.encoder.tower.preferredGroup).min() ?? 1
         return [
-            WorkPlan.Stage(itemCount: rows.count, groupSize: largest) { items, worker in
+            WorkPlan.Stage(itemCount: open.count, groupSize: largest) { items, worker in
                 // Neighbours that run with the same weights go through the tower together.
-                var left = order[items]
+                var left = open[items]
                 while let first = left.first {
                     let group = left.prefix { rows[$0].runsWith(rows[first]) }
                     let encoded = Result { () throws(EncoderError) in
@@ -142,6 +154,10 @@ struct ConditioningWork: Sendable {
                     }
                     for (index, row) in group.enumerated() {
                         results[row] = encoded.map { $0[index] }.mapError { WireFault($0) }
+                        if let key = rows[row].emptyKey, case .success(let all) = encoded {
+                            encoders.variants.emptyRows.insert(
+                                all[index], bytes: all[index].bytes, for: key)
+                        }
                     }
                     left = left.dropFirst(group.count)
                 }

@@ -14,6 +14,7 @@ package final class EncoderVariants: Sendable {
 
         /// Of the tower's own weights.
         let fingerprint: String
+        let precision: Precision
         let loras: [LoRA]
         /// Serials of the textual inversions, in order; empty when none is used.
         let embeddings: [Int]
@@ -28,7 +29,19 @@ package final class EncoderVariants: Sendable {
         let firstTokens: [String: Int]
     }
 
+    /// What decides the encoding of an empty prompt's row.
+    struct EmptyRowKey: Hashable, Sendable {
+        let fingerprint: String
+        let precision: Precision
+        let loras: [Key.LoRA]
+        let row: TokenRow
+        let state: Int
+        let recipe: String
+    }
+
     private let cache: LeastRecentlyUsed<Key, Variant>
+    /// Rows of empty prompts: the dialects that weigh against one would run it with every prompt.
+    let emptyRows = LeastRecentlyUsed<EmptyRowKey, EncodedRow>(limit: 32 << 20)
     /// One is made at a time: making one takes the memory of a whole tower.
     private let making = Mutex(())
 
@@ -52,7 +65,7 @@ package final class EncoderVariants: Sendable {
             return Variant(encoder: encoder, masked: nil, firstTokens: [:])
         }
         let key = Key(
-            fingerprint: tower.model.fingerprint,
+            fingerprint: tower.model.fingerprint, precision: encoder.tower.options.precision,
             loras: changes.map {
                 Key.LoRA(serial: $0.0.entry.serial, strength: $0.0.strength)
             }, embeddings: embeddings.map(\.serial), isMasked: isMasked)
@@ -97,8 +110,13 @@ package final class EncoderVariants: Sendable {
         configuration.pooling = .firstEnd
         let variant: Variant
         if isMasked {
+            // The projection may have changed; the tower itself is not run.
             variant = Variant(
-                encoder: encoder,
+                encoder: TextEncoder(
+                    tower: encoder.tower,
+                    head: try TextHead(configuration: configuration, weights: weights),
+                    tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
+                    usesTokenizerPadding: encoder.usesTokenizerPadding),
                 masked: try MaskedTextTower(configuration: configuration, weights: weights),
                 firstTokens: firstTokens)
         } else {

@@ -10,6 +10,8 @@ package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>
         package var evictions = 0
         package var entries = 0
         package var bytes = 0
+
+        package init() {}
     }
 
     private struct Node {

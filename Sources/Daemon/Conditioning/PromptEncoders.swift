@@ -21,7 +21,7 @@ struct PromptEncoders: Sendable {
     let loras: [UsedLoRA]
     let fingerprint: String
     let adapters: Adapters.Snapshot
-    private let variants: EncoderVariants
+    let variants: EncoderVariants
     private let isOnly: Bool
 
     /// - Throws: `bad_request` naming the parameter at fault.
@@ -70,7 +70,8 @@ struct PromptEncoders: Sendable {
 
     func key(_ prompt: PromptText) -> ConditioningKey {
         ConditioningKey(
-            fingerprint: fingerprint, generation: adapters.generation,
+            fingerprint: fingerprint, precision: entries[0].encoder.tower.options.precision,
+            generation: adapters.generation,
             loras: loras.map {
                 ConditioningKey.LoRA(name: $0.entry.name, strength: $0.strength)
             }, recipe: settings.recipe.name, syntax: settings.syntax,
@@ -118,6 +119,16 @@ struct PromptEncoders: Sendable {
                     contextLength: entry.encoder.configuration.contextLength)
             }, used
         )
+    }
+
+    /// Under which an empty prompt's row is kept.
+    func emptyRowKey(
+        _ index: Int, loras: [EncoderVariants.Key.LoRA], row: TokenRow
+    ) -> EncoderVariants.EmptyRowKey {
+        EncoderVariants.EmptyRowKey(
+            fingerprint: entries[index].tower.model.fingerprint,
+            precision: entries[index].encoder.tower.options.precision, loras: loras, row: row,
+            state: entries[index].state, recipe: settings.recipe.name)
     }
 
     /// The weights that rows are run with.

@@ -21,6 +21,8 @@ package final class LoadedModel: Sendable {
     package let model: CLIPModel
     /// Equal fingerprints mean equal results.
     package let fingerprint: String
+    /// The recipe that the checkpoint was made for; `nil` for a CLIP model.
+    private let ownRecipe: String?
 
     /// A single model.
     package init(name: String, model: CLIPModel) {
@@ -31,6 +33,7 @@ package final class LoadedModel: Sendable {
                 role: .clip, model: model, encoder: LoadedModel.encoder(model, nil), source: nil)
         ]
         fingerprint = model.fingerprint
+        ownRecipe = nil
     }
 
     /// Loads the encoders of a checkpoint, once for all the ways in which their weights are to be held.
@@ -61,14 +64,17 @@ package final class LoadedModel: Sendable {
                     what: "the encoder of \(contents.path)", expected: "one of \(roles)",
                     actual: role?.rawValue ?? "none")
             }
-            loaded.append(LoadedModel(name: name, towers: towers, first: first))
+            loaded.append(
+                LoadedModel(
+                    name: name, towers: towers, first: first, recipe: recipe(of: contents)))
         }
         return loaded
     }
 
-    private init(name: String, towers: [Tower], first: Tower) {
+    private init(name: String, towers: [Tower], first: Tower, recipe: String?) {
         self.name = name
         self.towers = towers
+        ownRecipe = recipe
         model = first.model
         if towers.count == 1 {
             fingerprint = first.model.fingerprint
@@ -105,9 +111,30 @@ package final class LoadedModel: Sendable {
     /// The tower with an image side: a pipeline's image encoder, or the model itself.
     package var imageTower: Tower? { towers.first { $0.model.vision != nil } }
 
-    /// Every recipe that the text towers can serve, in the table's order.
+    /// What a pipeline's checkpoint is conditioned by.
+    private static func recipe(of contents: CheckpointContents) -> String? {
+        let roles = contents.towers.map(\.role)
+        switch contents.format {
+        case .sd1: return "sd1"
+        case .sd2: return "sd2"
+        case .sdxl: return "sdxl"
+        case .sdxlRefiner: return "sdxl-refiner"
+        case .sd3: return "sd3-clip"
+        case .flux: return "flux-clip"
+        default: break
+        }
+        let pipeline = contents.pipeline ?? ""
+        if pipeline.hasPrefix("Flux") { return "flux-clip" }
+        if pipeline.hasPrefix("StableDiffusion3") { return "sd3-clip" }
+        if roles.contains(.clipG) { return roles.contains(.clipL) ? "sdxl" : "sdxl-refiner" }
+        return roles.contains(.clipH) ? "sd2" : roles.contains(.clipL) ? "sd1" : nil
+    }
+
+    /// Every recipe that the text towers can serve: the checkpoint's own, then the others in the
+    /// table's order.
     package var recipes: [ConditioningRecipe] {
-        ConditioningRecipe.table.filter { (try? encoders(for: $0)) != nil }
+        let served = ConditioningRecipe.table.filter { (try? encoders(for: $0)) != nil }
+        return served.filter { $0.name == ownRecipe } + served.filter { $0.name != ownRecipe }
     }
 
     /// The image recipes that the model can serve.

@@ -18,7 +18,9 @@ import Testing
             """
             {"bind": ["ipc:///a", "tcp://127.0.0.1:5"], "control": "ipc:///c",
              "models": {"one": "/m/one", "two": "embedded:default"}, "default_model": "two",
-             "precision": "f32", "threads": 5, "limits": {"requests": 9, "queued_bytes": 1000}}
+             "precision": "f32", "threads": 5, "limits": {"requests": 9, "queued_bytes": 1000,
+             "conditioning_cache_bytes": 0, "encoder_variant_bytes": 77},
+             "loras": {"ink": "i.safetensors"}, "embeddings": {"<cat>": "c.pt"}}
             """)
         let configuration = try ConfigurationTests.resolve(settings)
         #expect(configuration.endpoints == ["ipc:///a", "tcp://127.0.0.1:5"])
@@ -32,6 +34,13 @@ import Testing
         #expect(configuration.threads == 5)
         #expect(configuration.limits.requests == 9)
         #expect(configuration.limits.bytes == 1000)
+        #expect(configuration.conditioningCacheBytes == 0)
+        #expect(configuration.encoderVariantBytes == 77)
+        #expect(
+            configuration.adapters == [
+                Adapters.Source(kind: .lora, name: "ink", path: "i.safetensors"),
+                Adapters.Source(kind: .embedding, name: "<cat>", path: "c.pt"),
+            ])
     }
 
     @Test func anEmptyFileLeavesTheDefaults() throws {
@@ -61,6 +70,9 @@ import Testing
         ("{\"threads\": 1e300}", "threads"), ("{\"limits\": 3}", "limits"),
         ("{\"limits\": {\"requests\": -1}}", "limits.requests"),
         ("{\"limits\": {\"queued_bytes\": 0}}", "limits.queued_bytes"),
+        ("{\"limits\": {\"encoder_variant_bytes\": -1}}", "limits.encoder_variant_bytes"),
+        ("{\"loras\": []}", "loras"), ("{\"loras\": {\"a b\": \"c\"}}", "loras.a b"),
+        ("{\"embeddings\": {\"a\": \"\"}}", "embeddings.a"),
         ("[]", ""), ("{", ""), ("", ""), ("{} x", ""),
         ("{\"threads\": 1, \"threads\": 2}", ""),
     ])
