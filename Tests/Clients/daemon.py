@@ -41,6 +41,12 @@ class Daemon:
         if wait:
             self.wait_until_ready()
 
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def wait_until_ready(self, seconds: float = 60) -> None:
         """Asks `health` on the control endpoint until the daemon is ready."""
         end = time.monotonic() + seconds

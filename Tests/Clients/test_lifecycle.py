@@ -23,7 +23,7 @@ from raw import Raw
 Start = Callable[..., Daemon]
 
 # About a second of work on one core.
-HEAVY = [np.stack([noise(224, 224, seed=i) for i in range(64)])]
+HEAVY = [np.stack([noise(224, 224, seed=i) for i in range(192)])]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -47,7 +47,7 @@ def test_sigterm_finishes_accepted_work_and_exits_with_zero(start: Start) -> Non
         daemon.signal(signal.SIGTERM)
         answers = [client.receive() for _ in sent]
         assert {answer.header["id"] for answer in answers} == set(sent)
-        assert all(answer.outputs["embeddings"].shape[0] == 64 for answer in answers)
+        assert all(answer.outputs["embeddings"].shape[0] == 192 for answer in answers)
     assert daemon.wait() == 0
 
 

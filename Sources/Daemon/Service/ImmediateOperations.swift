@@ -1,3 +1,4 @@
+import Encoders
 import Glibc
 import IPC
 import JSON
@@ -17,7 +18,13 @@ extension Engine {
         case .ping: break
         case .hello: outcome.result = helloResult
         case .models:
-            outcome.result["models"] = .array(registry.models.map { .object($0.description) })
+            outcome.result["models"] = .array(
+                registry.models.map { model in
+                    var entry = model.description
+                    entry["precisions"] = .array(
+                        registry.precisions(of: model).map { .string($0.rawValue) })
+                    return .object(entry)
+                })
             outcome.result["default_model"] = .string(registry.defaultModel.name)
         case .health: outcome.result = healthResult
         case .status: outcome.result = statusResult
@@ -65,6 +72,7 @@ extension Engine {
             "version": .string(Version.current), "pid": .integer(Int(getpid())),
             "uptime_s": .number(Double(monotonicNow() - started) / 1e9),
             "threads": .integer(scheduler.threadCount),
+            "instructions": .string(InstructionSet.current.name),
             "queue": [
                 "waiting": .integer(statistics.waiting), "running": .integer(statistics.running),
                 "bytes": .integer(statistics.bytes),

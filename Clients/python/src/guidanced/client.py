@@ -67,6 +67,9 @@ class Client:
             (after the wait that the daemon asks for). Repeating is safe: operations are pure, and a
             daemon that is still working on a request joins its repetition to it.
         model: the default for every call's ``model``; ``None`` is the daemon's own default.
+        precision: "f32", "bf16" or "int8", for every call that computes; the model must be loaded in
+            it (``models()`` says in which it is). ``None`` is the model's own first one. "int8" is
+            for embeddings and scores.
 
     Every method may raise ``Error``: ``Unavailable`` when no daemon was reached, ``Timeout`` when
     one was but no reply came, and otherwise the class for the daemon's code (``BadRequest``,
@@ -89,6 +92,7 @@ class Client:
         connect_timeout: float = 5.0,
         retries: int = 2,
         model: str | None = None,
+        precision: str | None = None,
     ) -> None:
         addresses = _strings(endpoints, "endpoints")
         if timeout <= 0 or connect_timeout <= 0:
@@ -96,6 +100,7 @@ class Client:
         if retries < 0:
             raise ValueError(f"retries: expected 0 or more, found {retries}")
         self._model = model
+        self._precision = precision
         self._transport = Transport(addresses, timeout, connect_timeout, retries)
         self._control = (
             Transport(_strings(control, "control"), timeout, connect_timeout, retries)
@@ -623,6 +628,8 @@ class Client:
     ) -> tuple[Reply, str]:
         identifier = secrets.token_hex(8)
         chosen = self._model if model is None else model
+        if self._precision is not None and op not in _WITHOUT_PRECISION:
+            params = {"precision": self._precision, **params}
         reply, place = (transport or self._transport).call(
             identifier,
             lambda left: encode_request(
@@ -642,6 +649,12 @@ class Client:
         for text in reply.warnings:
             warnings.warn(text, DaemonWarning, stacklevel=4)
         return reply, place
+
+
+#: Operations that compute nothing.
+_WITHOUT_PRECISION = frozenset(
+    ["hello", "ping", "models", "health", "status", "release", "load", "unload", "cancel", "drain"]
+)
 
 
 def _prompt_count(prompts: Union[Texts, Handle], images: int, pairwise: bool) -> int:
