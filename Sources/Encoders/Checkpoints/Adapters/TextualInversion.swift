@@ -19,6 +19,12 @@ public struct TextualInversion: Sendable, Equatable {
     /// More tokens than any context has room for.
     public static let maximumCount = 1_024
 
+    /// The names of tensors that say their encoder: SDXL's, and those of diffusers' early scripts for
+    /// pivotal tuning.
+    private static let roles: [String: EncoderRole] = [
+        "clip_l": .clipL, "clip_g": .clipG, "text_encoders_0": .clipL, "text_encoders_1": .clipG,
+    ]
+
     /// For messages.
     public let path: String
     /// The word that the file itself says; `nil` when the file's name is all there is.
@@ -64,12 +70,17 @@ public struct TextualInversion: Sendable, Equatable {
         path = source.path
         let names = source.tensorNames
         let parameter = "string_to_param."
-        let roles = [EncoderRole.clipL, .clipG]
-        if names.contains(where: { name in roles.contains { $0.rawValue == name } }) {
+        if names.contains(where: { Self.roles[$0] != nil }) {
             name = nil
             var found: [Vectors] = []
-            for role in roles where names.contains(role.rawValue) {
-                found.append(try Self.vectors(source, role.rawValue, role))
+            for name in names.sorted() {
+                guard let role = Self.roles[name] else { continue }
+                if let other = found.first(where: { $0.role == role }) {
+                    throw .tensor(
+                        path: path, name: name, expected: "vectors for each encoder once",
+                        actual: "\(other.count) for \(role.rawValue) before")
+                }
+                found.append(try Self.vectors(source, name, role))
             }
             vectors = found
         } else if names.contains("emb_params") {
@@ -101,8 +112,10 @@ public struct TextualInversion: Sendable, Equatable {
     static func isLikely(_ source: any TensorSource) -> Bool {
         let names = source.tensorNames
         guard names.count <= 8 else { return false }
-        let marks: Set = ["clip_l", "clip_g", "emb_params"]
-        if names.contains(where: { marks.contains($0) || $0.hasPrefix("string_to_param.") }) {
+        let isMarked = names.contains {
+            roles[$0] != nil || $0 == "emb_params" || $0.hasPrefix("string_to_param.")
+        }
+        if isMarked {
             return true
         }
         guard names.count == 1, let shape = source.shape(of: names[0]) else { return false }

@@ -122,6 +122,28 @@ import Testing
         #expect(source.read.count < base.tensorNames.count)
     }
 
+    @Test(arguments: ["sd3.safetensors", "sdxl.safetensors", "openai.pt"])
+    func survivesMutationOfItsNamesAndShapes(_ name: String) throws {
+        let whole = try Fixture.read(FormatFixture.path(name))
+        // Safetensors begins with names and shapes; a TorchScript archive ends with them.
+        let isFirst = name.hasSuffix(".safetensors")
+        let split = isFirst ? 12_000 : whole.count - 40_000
+        let head = Array(whole.prefix(split))
+        let tail = Array(whole.dropFirst(split))
+        let summary = ByteFuzz.run(
+            [isFirst ? head : tail], cases: ByteFuzz.cases(1_500), seed: 31
+        ) { bytes throws(EncoderError) in
+            let contents = try CheckpointContents.file(
+                MappedBytes(isFirst ? bytes + tail : head + bytes), path: "fuzz")
+            for tower in contents.towers {
+                _ = try tower.textWeights()
+                _ = try tower.visionWeights()
+            }
+        }
+        print("contents fuzz \(name): \(summary)")
+        #expect(summary.refused > 500)
+    }
+
     // MARK: towers without a configuration
 
     /// One layer of a text tower under transformers' names.

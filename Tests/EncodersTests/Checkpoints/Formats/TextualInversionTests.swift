@@ -45,6 +45,18 @@ import Testing
         #expect(try open("a1111.pt").vectors(for: .clipH, width: 8).count == 3)
     }
 
+    @Test func readsEncodersByNumber() throws {
+        var builder = SafetensorsBuilder()
+        builder.add("text_encoders_0", shape: [1, 2], [1, 2])
+        builder.add("text_encoders_1", shape: [1, 3], [3, 4, 5])
+        let bytes = MappedBytes(builder.file())
+        let inversion = try TextualInversion(bytes: bytes, path: "x")
+        #expect(try inversion.vectors(for: .clipG, width: 3).values == [3, 4, 5])
+        builder.add("clip_g", shape: [1, 3], [3, 4, 5])
+        let double = MappedBytes(builder.file())
+        #expect(throws: EncoderError.self) { try TextualInversion(bytes: double, path: "x") }
+    }
+
     @Test func refusesOtherFiles() throws {
         for name in ["kohya.safetensors", "peft.safetensors", "base/model.safetensors"] {
             #expect(throws: EncoderError.self) { try open(name) }
