@@ -265,6 +265,17 @@ def test_loras_and_inversions_are_loaded_on_the_control_endpoint(pipelines: Daem
         assert np.array_equal(before.hidden_states, again.hidden_states)
 
 
+def test_prompts_ask_for_loras(g: Client) -> None:
+    stated = g.condition("a cat", "sd1", loras={"ink": 0.7}, model="sd1")
+    asked = g.condition("a cat<lora:ink:0.7>", "sd1", syntax="a1111", model="sd1")
+    assert_close(asked.hidden_states, stated.hidden_states)
+    plain = g.condition("a cat", "sd1", model="sd1")
+    assert not np.allclose(plain.hidden_states, asked.hidden_states)
+    with pytest.raises(guidanced.BadRequest, match="loaded LoRA") as caught:
+        g.condition("a cat <lora:nobody:1>", "sd1", syntax="a1111", model="sd1")
+    assert caught.value.field == "params.prompts[0]"
+
+
 def test_changed_weights_are_kept_and_counted(g: Client) -> None:
     def variants() -> Any:
         return g.status()["encoder_variants"]
