@@ -27,6 +27,8 @@ package final class Worker {
 
     /// A sampler sends one size again and again; a few more are kept for mixed clients.
     private static let keptSizes = 8
+    /// Kinds of text towers whose memory is kept.
+    private static let keptTexts = 8
 
     /// - Parameter activationBudget: bytes that this thread's kept activations may take.
     init(index: Int, team: ComputeTeam, activationBudget: Int) {
@@ -53,7 +55,7 @@ package final class Worker {
         return workspace
     }
 
-    /// Memory for gradients of groups as large as ``gradientGroup(of:)`` says.
+    /// Memory for gradients of groups as large as ``GradientMemory`` says.
     func gradientWorkspace(for tower: VisionTower) -> VisionWorkspace {
         let workspace = Self.find(ObjectIdentifier(tower), in: &gradients) {
             tower.makeWorkspace(
@@ -69,6 +71,8 @@ package final class Worker {
     /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: TextTower) -> TextWorkspace {
         let kind = TextKind(configuration: tower.configuration, options: tower.options)
+        // Textual inversions make configurations of their own: those of old sets are let go.
+        if text[kind] == nil, text.count >= Worker.keptTexts { text.removeAll() }
         let workspace = Self.find(kind, in: &text) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }

@@ -62,7 +62,9 @@ import Testing
         ("{\"models\": {}}", "models"), ("{\"models\": {\"a\": 1}}", "models.a"),
         ("{\"models\": {\"a\": \"\"}}", "models.a"),
         ("{\"models\": {\"a b\": \"/x\"}}", "models.a b"),
-        ("{\"default_model\": 1}", "default_model"), ("{\"precision\": \"int8\"}", "precision"),
+        ("{\"default_model\": 1}", "default_model"), ("{\"precision\": \"int4\"}", "precision"),
+        ("{\"precision\": {\"default\": 1}}", "precision.default"),
+        ("{\"backend\": \"mkl\"}", "backend"),
         ("{\"threads\": 0}", "threads"), ("{\"threads\": 1025}", "threads"),
         ("{\"threads\": 1.5}", "threads"), ("{\"threads\": \"2\"}", "threads"),
         ("{\"threads\": 1e300}", "threads"), ("{\"limits\": 3}", "limits"),
@@ -102,7 +104,10 @@ import Testing
         ["--bind", "ipc:///a", "--control", "ipc:///a"], ["--control", "x"],
         ["--model", "/path"], ["--model", "=x"], ["--model", "a="], ["--model", "a b=/x"],
         ["--model", "a=/x", "--model", "a=/y"], ["--default-model", "none"],
-        ["--precision", "bf16"], ["--threads", "0"], ["--threads", "2000"],
+        ["--precision", "bf8"], ["--precision", "f32,f32"], ["--precision", "none=bf16"],
+        ["--precision", "bf16", "--backend", "openblas"], ["--backend", "mkl"],
+        ["--instructions", "mmx"], ["--activation-budget", "0"], ["--threads", "0"],
+        ["--threads", "2000"],
     ])
     func badFlagsAreUsageErrors(arguments: [String]) throws {
         let command = try parse(["serve"] + arguments, as: ServeCommand.self)
