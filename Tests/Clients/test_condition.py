@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ EMBEDDINGS = ["cat-toy", "cat-toy-xl"]
 def pipelines() -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
         arguments = [text for name in NAMES for text in ("--model", f"{name}={PIPELINES / name}")]
+        arguments += ["--precision", "sdxl=f32,bf16,int8"]
         for name in LORAS:
             arguments += ["--lora", f"{name}={ADAPTERS / name}.safetensors"]
         for name in EMBEDDINGS:
@@ -265,6 +267,17 @@ def test_loras_and_inversions_are_loaded_on_the_control_endpoint(pipelines: Daem
         assert np.array_equal(before.hidden_states, again.hidden_states)
 
 
+def test_prompts_ask_for_loras(g: Client) -> None:
+    stated = g.condition("a cat", "sd1", loras={"ink": 0.7}, model="sd1")
+    asked = g.condition("a cat<lora:ink:0.7>", "sd1", syntax="a1111", model="sd1")
+    assert_close(asked.hidden_states, stated.hidden_states)
+    plain = g.condition("a cat", "sd1", model="sd1")
+    assert not np.allclose(plain.hidden_states, asked.hidden_states)
+    with pytest.raises(guidanced.BadRequest, match="loaded LoRA") as caught:
+        g.condition("a cat <lora:nobody:1>", "sd1", syntax="a1111", model="sd1")
+    assert caught.value.field == "params.prompts[0]"
+
+
 def test_changed_weights_are_kept_and_counted(g: Client) -> None:
     def variants() -> Any:
         return g.status()["encoder_variants"]
@@ -368,3 +381,59 @@ def test_accounting_can_be_left_out(g: Client) -> None:
         "condition", {"prompts": ["a cat"], "recipe": "sd1", "accounting": False}, model="sd1"
     ).result
     assert "prompts" not in brief and "negative_prompts" not in brief and brief["tokens"] == 77
+
+
+def cosine(a: Any, b: Any) -> float:
+    x, y = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+@pytest.mark.parametrize("loras", [[], [{"name": "ink-xl", "strength": 0.5}]])
+def test_precisions_do_not_mix(g: Client, loras: list[dict[str, Any]]) -> None:
+    def ask(precision: str) -> Any:
+        params = {"prompts": ["a cat, oil painting"], "recipe": "sdxl", "loras": loras}
+        return g.request("condition", {**params, "precision": precision}, model="sdxl")
+
+    exact, coarse, again = ask("f32"), ask("bf16"), ask("f32")
+    assert coarse.result["cache"]["cached"] == 0 and again.result["cache"]["cached"] == 1
+    for name in ["hidden_states", "pooled"]:
+        assert np.array_equal(exact.outputs[name], again.outputs[name])
+        assert not np.array_equal(exact.outputs[name], coarse.outputs[name])
+        assert cosine(exact.outputs[name], coarse.outputs[name]) >= 0.9995
+    with pytest.raises(guidanced.BadRequest, match="int8") as caught:
+        ask("int8")
+    assert caught.value.field == "params.precision"
+    with pytest.raises(guidanced.BadRequest) as caught:
+        g.request("condition", {"prompts": ["a"], "precision": "bf16"}, model="sd1")
+    assert caught.value.field == "params.precision"
+
+
+VALUES = [
+    None, True, False, 0, 1, -1, 2, 77, 1e300, -0.5, 2**62, "", "a", "sdxl", "a1111", "chunk", "zeros", "FP16",
+    "(" * 300, "[a|b|c]", "a AND b", "(a:1e999)", "x" * 5000, [], ["a"], ["a", "b"], [1], [None], [["a"]], {}, [{}],
+    {"name": "ink-xl"}, [{"name": "ink-xl"}], [{"name": "ink-xl", "strength": "x"}], [{"name": 3}],
+    [{"name": "ink-xl", "strength": 1e9}], [{"name": "ink-xl", "weight": 1}],
+]  # fmt: skip
+FIELDS = [
+    "prompts", "prompts_2", "negative_prompts", "negative_prompts_2", "recipe", "negative_policy", "clip_skip",
+    "syntax", "long_prompts", "hidden_width", "steps", "width", "height", "crop_top", "crop_left", "original_width",
+    "original_height", "aesthetic_score", "negative_aesthetic_score", "loras", "accounting", "datatype", "handle",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_parameters_are_answered(pipelines: Daemon, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    with Raw(pipelines.endpoint) as raw:
+        for _ in range(int(os.environ.get("CONDITION_FUZZ", "100"))):
+            params: dict[str, Any] = {"prompts": ["a cat"], "recipe": "sdxl"}
+            for field in rng.choice(FIELDS, size=rng.integers(1, 5), replace=False):
+                params[str(field)] = VALUES[rng.integers(len(VALUES))]
+            op = ["condition", "prepare", "condition_image"][rng.integers(3)]
+            reply = raw.ask(op, params, model="sdxl")
+            if reply.status == "error":
+                known = ("bad_request", "too_large", "prompt_too_long")
+                assert reply.error["code"] in known, (seed, params, reply.error)
+                place = reply.error["field"]
+                assert place.startswith("params.") or place in ("inputs", "model"), (seed, params)
+        assert raw.ask("ping").status == "ok"

@@ -48,6 +48,12 @@ FORMS = {
 BARE = {
     "bare `clip_l.safetensors`": {"sd1": ("bare-l", "wide-l"), "flux-clip": ("bare-l", "wide-l")},
     "bare `clip_g.safetensors`": {"sdxl-refiner": ("bare-g", "wide-g")},
+    "both bare files, `clip_l.safetensors+clip_g.safetensors`": {
+        "sd1": ("bare-pair", "wide-l"),
+        "sdxl": ("bare-pair", "wide-pair"),
+        "sdxl-refiner": ("bare-pair", "wide-g"),
+        "flux-clip": ("bare-pair", "wide-l"),
+    },
 }
 
 
@@ -59,7 +65,7 @@ def build(root: Path) -> dict[str, Path]:
     g = make.text_tower(3, 64, 4, 56)
     h = make.text_tower(4, 128, 3, 56)
     l_unprojected = {name: value for name, value in l_projected.items() if "projection" not in name}
-    wide_l = make.text_tower(5, 768, 1, None)
+    wide_l = make.text_tower(5, 768, 2, None)
     wide_g = make.text_tower(6, 1280, 2, 64)
     folder, old, new = make.diffusers_folder, "cond_stage_model.", "conditioner.embedders."
     sd3 = "text_encoders."
@@ -113,6 +119,13 @@ def build(root: Path) -> dict[str, Path]:
         "wide-l": make.transformers_folder(root / "wl", wide_l, quick),
         "bare-g": make.write(root / "clip_g.safetensors", wide_g),
         "wide-g": make.transformers_folder(root / "wg", wide_g, gelu),
+        "bare-pair": Path(f"{root}/clip_l.safetensors+{root}/clip_g.safetensors"),
+        "wide-pair": folder(
+            root / "wpair",
+            "StableDiffusionXLPipeline",
+            text_encoder=(wide_l, quick),
+            text_encoder_2=(wide_g, gelu),
+        ),
     }
 
 
@@ -187,6 +200,7 @@ def test_what_a_model_cannot_serve_is_refused_by_name(g: Client) -> None:
     assert recipes["file-sdxl"] == recipes["folder-sdxl"]
     assert recipes["file-sd3"] == recipes["folder-sd3"]
     assert recipes["bare-l"] == ["sd1", "flux-clip"]
+    assert recipes["bare-pair"][0] == "sdxl"
     with pytest.raises(Exception, match="sdxl needs clip_l"):
         g.condition("a cat", "sdxl", model="lone-l")
     with pytest.raises(Exception, match="projection"):

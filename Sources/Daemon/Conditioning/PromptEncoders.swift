@@ -45,6 +45,10 @@ struct PromptEncoders: Sendable {
         } catch {
             throw WireFault(error)
         }
+        guard found.allSatisfy({ $0.encoder.tower.options.precision != .int8 }) else {
+            throw .parameter(
+                "precision", expected: "f32 or bf16 for conditioning", actual: "int8")
+        }
         var entries: [Entry] = []
         for (index, recipe) in settings.recipe.encoders.enumerated() {
             let (tower, encoder) = found[index]

@@ -36,39 +36,58 @@ package final class LoadedModel: Sendable {
         ownRecipe = nil
     }
 
-    /// Loads the encoders of a checkpoint, once for all the ways in which their weights are to be held.
+    /// A checkpoint that a model is made of.
+    package struct Part: Sendable {
+        package let contents: CheckpointContents
+        /// The only encoder to take of it; all when it is `nil`.
+        package let role: EncoderRole?
+
+        package init(_ contents: CheckpointContents, only role: EncoderRole? = nil) {
+            self.contents = contents
+            self.role = role
+        }
+    }
+
+    /// Loads the encoders of one checkpoint or several, once for all the ways in which their weights
+    /// are to be held.
     ///
     /// - Parameters:
-    ///   - role: the only one to load; all when it is `nil`.
+    ///   - parts: at least one; each role once over all.
     ///   - options: one for each model that is returned, at least one.
     /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
     package static func load(
-        name: String, contents: CheckpointContents, only role: EncoderRole? = nil,
-        options: [ComputeOptions]
+        name: String, parts: [Part], options: [ComputeOptions]
     ) throws(EncoderError) -> [LoadedModel] {
         var variants = options.map { _ in [Tower]() }
-        for source in contents.towers where role == nil || source.role == role {
-            let models = try CLIPModel.load(source, variants: options)
-            for (index, model) in models.enumerated() {
-                variants[index].append(
-                    Tower(
-                        role: source.role, model: model,
-                        encoder: LoadedModel.encoder(model, contents), source: source))
-            }
-        }
-        var loaded: [LoadedModel] = []
-        for towers in variants {
-            guard let first = towers.first else {
-                let roles = contents.towers.map(\.role.rawValue).joined(separator: ", ")
+        var roles: [EncoderRole] = []
+        for part in parts {
+            let sources = part.contents.towers.filter { part.role == nil || $0.role == part.role }
+            guard !sources.isEmpty else {
+                let known = part.contents.towers.map(\.role.rawValue).joined(separator: ", ")
                 throw .unsupported(
-                    what: "the encoder of \(contents.path)", expected: "one of \(roles)",
-                    actual: role?.rawValue ?? "none")
+                    what: "the encoder of \(part.contents.path)", expected: "one of \(known)",
+                    actual: part.role?.rawValue ?? "none")
             }
-            loaded.append(
-                LoadedModel(
-                    name: name, towers: towers, first: first, recipe: recipe(of: contents)))
+            for source in sources {
+                guard !roles.contains(source.role) else {
+                    throw .unsupported(
+                        what: "the files of model \(name)", expected: "each encoder once",
+                        actual: "two \(source.role.rawValue)")
+                }
+                roles.append(source.role)
+                let models = try CLIPModel.load(source, variants: options)
+                for (index, model) in models.enumerated() {
+                    variants[index].append(
+                        Tower(
+                            role: source.role, model: model,
+                            encoder: LoadedModel.encoder(model, part.contents), source: source))
+                }
+            }
         }
-        return loaded
+        let own = parts.count == 1 ? recipe(of: parts[0].contents) : recipe(ofRoles: roles)
+        return variants.map { towers in
+            LoadedModel(name: name, towers: towers, first: towers[0], recipe: own)
+        }
     }
 
     private init(name: String, towers: [Tower], first: Tower, recipe: String?) {
@@ -113,7 +132,6 @@ package final class LoadedModel: Sendable {
 
     /// What a pipeline's checkpoint is conditioned by.
     private static func recipe(of contents: CheckpointContents) -> String? {
-        let roles = contents.towers.map(\.role)
         switch contents.format {
         case .sd1: return "sd1"
         case .sd2: return "sd2"
@@ -126,6 +144,10 @@ package final class LoadedModel: Sendable {
         let pipeline = contents.pipeline ?? ""
         if pipeline.hasPrefix("Flux") { return "flux-clip" }
         if pipeline.hasPrefix("StableDiffusion3") { return "sd3-clip" }
+        return recipe(ofRoles: contents.towers.map(\.role))
+    }
+
+    private static func recipe(ofRoles roles: [EncoderRole]) -> String? {
         if roles.contains(.clipG) { return roles.contains(.clipL) ? "sdxl" : "sdxl-refiner" }
         return roles.contains(.clipH) ? "sd2" : roles.contains(.clipL) ? "sd1" : nil
     }

@@ -1,4 +1,5 @@
 package import Encoders
+import Glibc
 package import IPC
 
 /// The models that this process serves, by name.
@@ -62,24 +63,33 @@ package struct ModelRegistry: Sendable {
 
     /// Loads the model at a path, or the one compiled into the binary, in each precision asked for.
     ///
-    /// A path may name one of several encoders behind a `#` (`sd_xl_base.safetensors#clip_g`).
+    /// A path may name one of several encoders behind a `#` (`sd_xl_base.safetensors#clip_g`), and
+    /// several paths may be joined by `+` (`clip_l.safetensors+clip_g.safetensors`).
     package static func load(_ source: Source) throws(EncoderError) -> [LoadedModel] {
         precondition(!source.options.isEmpty, "a model is loaded in one precision at least")
-        if source.path == Source.embeddedPath {
-            return try LoadedModel.load(
-                name: source.name, contents: try .directory(.embeddedDefault),
-                options: source.options)
+        var parts: [LoadedModel.Part] = []
+        for path in paths(source.path) {
+            if path == Source.embeddedPath {
+                parts.append(LoadedModel.Part(try .directory(.embeddedDefault)))
+                continue
+            }
+            var file = path
+            var role: EncoderRole?
+            if let mark = path.lastIndex(of: "#"),
+                let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
+            {
+                role = named
+                file = String(path[..<mark])
+            }
+            parts.append(LoadedModel.Part(try .open(file), only: role))
         }
-        var path = source.path
-        var role: EncoderRole?
-        if let mark = path.lastIndex(of: "#"),
-            let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
-        {
-            role = named
-            path = String(path[..<mark])
-        }
-        return try LoadedModel.load(
-            name: source.name, contents: try .open(path), only: role, options: source.options)
+        return try LoadedModel.load(name: source.name, parts: parts, options: source.options)
+    }
+
+    /// The paths of a model: a `+` separates them, unless a file is called like that.
+    private static func paths(_ path: String) -> [String] {
+        guard path.contains("+"), access(path, F_OK) != 0 else { return [path] }
+        return path.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
     }
 
     /// Precisions in which a model's weights are loaded, the default first.

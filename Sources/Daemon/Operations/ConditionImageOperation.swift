@@ -25,6 +25,10 @@ enum ConditionImageOperation: Operation {
                 "recipe", expected: "one that model \"\(context.model.name)\" can serve",
                 actual: "\"\(recipe.rawValue)\", which needs an image projection")
         }
+        if recipe.takesHiddenStates, side.tower.options.precision == .int8 {
+            throw .parameter(
+                "precision", expected: "f32 or bf16 for \(recipe.rawValue)", actual: "int8")
+        }
         let texts = try texts(&context, mix: mix, side: side)
         let textCount = texts?.texts.count ?? 0
         let images: RequestImages? =
