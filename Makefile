@@ -7,8 +7,10 @@ REFERENCE := .venv-reference
 BIN := .build/release/guidanced
 PYTHON ?= python3
 BENCH ?= --fresh
+# The compiler that comes with Swift.
+CLANG ?= clang
 
-.PHONY: help setup setup-reference setup-bench build demo test test-swift test-python check parity bench fmt clean
+.PHONY: help setup setup-reference setup-bench build demo test test-swift test-python check parity bench bench-kernels fmt clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +41,12 @@ fmt: ## Reformat the Swift sources
 
 parity: build setup-reference ## Full-size comparison with transformers, torch and open_clip
 	@scripts/parity
+
+bench-kernels: ## Speed of each kernel beside the processor's peak (KERNELS="products attention …")
+	@mkdir -p .build
+	@$(CLANG) -std=gnu11 -O2 -Wall -Wextra -Werror -ISources/CKernels/include Sources/CKernels/*.c \
+		Benchmarks/kernels/kernels.c -lpthread -o .build/bench-kernels
+	@.build/bench-kernels $(KERNELS)
 
 bench: build setup-bench ## Our speed beside PyTorch, ONNX Runtime and OpenVINO (hours; BENCH=--quick for minutes)
 	$(REFERENCE)/bin/python Benchmarks/bench.py $(BENCH)

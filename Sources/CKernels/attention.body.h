@@ -1,26 +1,5 @@
+#include "coarse.body.h"
 #include "tiles.body.h"
-
-/// Exchanges rows and lanes of sixteen vectors: four perfect shuffles.
-GK_INLINE void GK_V(transpose16)(v16 *x) {
-    v16 y[LANES];
-#pragma clang loop unroll(full)
-    for (int round = 0; round < 2; round++) {
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 8; i++) {
-            y[2 * i] = __builtin_shufflevector(
-                x[i], x[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            y[2 * i + 1] = __builtin_shufflevector(
-                x[i], x[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        }
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 8; i++) {
-            x[2 * i] = __builtin_shufflevector(
-                y[i], y[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            x[2 * i + 1] = __builtin_shufflevector(
-                y[i], y[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        }
-    }
-}
 
 /// Up to sixteen groups from a row of numbers that has `left` of them; zeros after those.
 GK_INLINE void GK_V(load_groups)(v16 *v, const char *row, size_t left, int element) {
@@ -52,7 +31,7 @@ static void GK_V(pack_transposed)(
                         &block[i], base + key_row(rows, key + i) * row_bytes + first * size,
                         width - first, element);
             }
-            GK_V(transpose16)(block);
+            transpose16(block);
             const size_t n = groups - group < LANES ? groups - group : LANES;
             for (size_t i = 0; i < n; i++) store16(out + (group + i) * stride + key, &block[i]);
         }
@@ -96,47 +75,56 @@ static void GK_V(pack_rows)(
     }
 }
 
-/// p = exp(scale · (x − max x)) over `n` values in place; returns 1 / Σ p.
-GK_INLINE float GK_V(exponentials)(float *x, size_t n, float scale) {
-    const size_t whole = n - n % LANES, rest = n % LANES;
-    v16 v, top = (v16){0} - __builtin_inff(), sum = {0};
+/// p = exp(scale · (x − max x)) over `n` values in place, zeros behind them up to `filled`, which is
+/// whole vectors; returns 1 / Σ p. `halves` receives p in bfloat16s instead, when it is not NULL;
+/// `coarse` for what ends in them anyway.
+GK_INLINE float GK_V(exponentials)(
+    float *x, size_t n, float scale, size_t filled, uint16_t *halves, const int coarse) {
+    const i16 index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const size_t whole = n - n % LANES;
+    const v16 none = (v16){0} - __builtin_inff();
+    v16 v, top = none, sum = {0};
     i16 greater;
     for (size_t i = 0; i < whole; i += LANES) {
         load16(&v, x + i);
         greater = v > top;
         select16(&top, &greater, &v, &top);
     }
-    float max = max_lanes(&top);
-    for (size_t i = whole; i < n; i++) max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < whole; i += LANES) {
-        load16(&v, x + i);
-        v = (v - max) * scale;
-        exp16(&v);
-        sum += v;
-        store16(x + i, &v);
+    if (whole < n) {
+        const i16 counts = index < (int32_t)(n - whole);
+        load16(&v, x + whole);
+        select16(&v, &counts, &v, &none);
+        greater = v > top;
+        select16(&top, &greater, &v, &top);
     }
-    if (rest > 0) {
-        load_part(&v, x + whole, rest);
-        v = (v - max) * scale;
-        exp16(&v);
-        keep_lanes(&v, rest);
-        sum += v;
-        store_part(x + whole, &v, rest);
+    const float max = max_lanes(&top);
+    if (coarse) scale *= 1.44269504f;
+    for (size_t i = 0; i < filled; i += LANES) {
+        v = (v16){0};
+        if (i < n) {
+            load16(&v, x + i);
+            v = (v - max) * scale;
+            if (coarse) coarse_exp2(&v); else exp16(&v);
+            if (n - i < LANES) keep_lanes(&v, n - i);
+            sum += v;
+        }
+        if (halves == NULL) store16(x + i, &v); else GK_V(store_halves)(halves + i, &v, LANES);
     }
     return 1.0f / sum_lanes(&sum);
 }
 
-/// scores [rows, stride] become exponentials; `inverse` receives 1 / their sums. Row r of a causal
-/// sequence sees `seen` + r keys, otherwise all. Behind those stand zeros, up to `filled` columns.
-static void GK_V(soften)(
+/// scores [rows, stride] become exponentials, or `halves` does when it is not NULL; `inverse`
+/// receives 1 / their sums. Row r of a causal sequence sees `seen` + r keys, otherwise all. Behind
+/// those stand zeros, up to `filled` columns.
+GK_INLINE void GK_V(soften)(
     float *scores, size_t rows, size_t stride, size_t keys, size_t seen, int causal, float scale,
-    size_t filled, float *inverse) {
+    size_t filled, float *inverse, uint16_t *halves, const int coarse) {
     for (size_t row = 0; row < rows; row++) {
-        float *x = scores + row * stride;
         size_t n = causal ? seen + row : keys;
         if (n > keys) n = keys;
-        inverse[row] = GK_V(exponentials)(x, n, scale);
-        memset(x + n, 0, (filled - n) * sizeof(float));
+        inverse[row] = GK_V(exponentials)(
+            scores + row * stride, n, scale, filled,
+            halves == NULL ? NULL : halves + row * stride, coarse);
     }
 }
 
@@ -163,8 +151,7 @@ static void GK_V(store_rows)(
                 float *p = (float *)(void *)(to + row * to_bytes) + at;
                 if (n == LANES) store16(p, &v); else store_part(p, &v, n);
             } else {
-                uint16_t *p = (uint16_t *)(void *)(to + row * to_bytes) + at;
-                if (n == LANES) store_bf16(p, &v); else store_bf16_part(p, &v, n);
+                GK_V(store_halves)((uint16_t *)(void *)(to + row * to_bytes) + at, &v, n);
             }
         }
     }
@@ -203,20 +190,17 @@ static void GK_V(attend_unit)(void *context, size_t unit, size_t slot) {
         const char *q = (const char *)a->q + (s->query_row + first) * a->q_stride * size + head;
         GK_V(score_rows)(tile, q, q_row, n, kt, stride, seen, depth, scores);
         const size_t filled = padded(seen);
-        GK_V(soften)(
-            scores, n, stride, keys, s->query_position + first + 1, a->causal, a->scale, filled,
-            inverse);
+        const size_t sees = s->query_position + first + 1;
         const void *p = scores;
         size_t p_row = stride;
         if (a->element == GK_BF16) {
-            for (size_t row = 0; row < n; row++)
-                for (size_t at = 0; at < filled; at += LANES) {
-                    v16 v;
-                    load16(&v, scores + row * stride + at);
-                    store_bf16(halves + row * stride + at, &v);
-                }
+            GK_V(soften)(
+                scores, n, stride, keys, sees, a->causal, a->scale, filled, inverse, halves, 1);
             p = halves;
             p_row = stride / 2;
+        } else {
+            GK_V(soften)(
+                scores, n, stride, keys, sees, a->causal, a->scale, filled, inverse, NULL, 0);
         }
         for (size_t panel = 0; panel < width; panel += GK_PANEL)
             tile(
@@ -255,20 +239,41 @@ static void GK_V(score_gradients)(
     }
 }
 
-/// Writes rows of a piece as groups of rows (bfloat16 pairs), as the right factor of a sum over them.
-static void GK_V(pair_rows)(
-    const float *x, size_t rows, size_t stride, size_t first, float *pairs) {
+/// Writes sixteen numbers of row `row` into groups of rows (bfloat16 pairs).
+GK_INLINE void GK_V(put_in_pair)(float *pairs, const h16 *halves, int is_second) {
+    const i16 bits = __builtin_convertvector(*halves, i16);
+    i16_loose *pair = (i16_loose *)(void *)pairs;
+    // The first row of a pair clears the second, which may not come.
+    *pair = is_second ? (*pair & 0xFFFF) | bits << 16 : bits;
+}
+
+/// The same for bfloat16s: p and the gradients go to `p_pairs` and `ds_pairs`, in groups of rows for a
+/// sum over them (these are the rows from `first` on), and the gradients to `ds_rows` too.
+static void GK_V(score_gradients_in_halves)(
+    const float *p, const float *dp, size_t rows, size_t stride, const float *inverse, float scale,
+    size_t first, float *p_pairs, float *ds_pairs, uint16_t *ds_rows) {
     for (size_t row = 0; row < rows; row++) {
+        const float *x = p + row * stride, *d = dp + row * stride;
+        const size_t pair = (first + row) / 2 * stride;
         const int is_second = (first + row) % 2 == 1;
-        float *to = pairs + (first + row) / 2 * stride;
-        for (size_t at = 0; at < stride; at += LANES) {
-            v16 v;
-            i16 bits;
-            load16(&v, x + row * stride + at);
-            narrow_bf16_lanes(&bits, &v);
-            i16_loose *pair = (i16_loose *)(void *)(to + at);
-            // The first row of a pair clears the second, which may not come.
-            *pair = is_second ? (*pair & 0xFFFF) | bits << 16 : bits;
+        v16 v, g, sum = {0};
+        for (size_t i = 0; i < stride; i += LANES) {
+            load16(&v, x + i);
+            load16(&g, d + i);
+            sum += v * g;
+        }
+        const float total = sum_lanes(&sum) * inverse[row];
+        h16 halves;
+        for (size_t i = 0; i < stride; i += LANES) {
+            load16(&v, x + i);
+            load16(&g, d + i);
+            v *= inverse[row];
+            GK_V(narrow)(&halves, &v);
+            GK_V(put_in_pair)(p_pairs + pair + i, &halves, is_second);
+            v *= (g - total) * scale;
+            GK_V(narrow)(&halves, &v);
+            GK_V(put_in_pair)(ds_pairs + pair + i, &halves, is_second);
+            *(h16_loose *)(ds_rows + row * stride + i) = halves;
         }
     }
 }
@@ -293,7 +298,7 @@ static void GK_V(pack_left_transposed)(
                     GK_V(interleave)(&block[i], first, second, n);
                 }
             }
-            GK_V(transpose16)(block);
+            transpose16(block);
             for (size_t i = 0; i < n; i++) store16(out + (at + i) * stride + group, &block[i]);
         }
     }
@@ -312,7 +317,7 @@ static void GK_V(store_transposed)(
                 block[i] = (v16){0};
                 if (i < n) load16(&block[i], from + (at + i) * stride + key);
             }
-            GK_V(transpose16)(block);
+            transpose16(block);
             const size_t size = element == GK_F32 ? 4 : 2;
             GK_V(store_rows)(
                 (const float *)block, LANES, NULL, rows, n, element,
@@ -370,24 +375,20 @@ static void GK_V(differentiate_unit)(void *context, size_t unit, size_t slot) {
             float *own_ds = a->element == GK_F32 ? ds + first * stride : ds;
             GK_V(score_rows)(
                 tile, q + first * q_bytes, q_bytes / 4, n, kt, stride, keys, depth, own_p);
-            GK_V(soften)(own_p, n, stride, keys, 0, 0, a->scale, stride, inverse);
+            const int halves = a->element == GK_BF16;
+            if (halves)
+                GK_V(soften)(own_p, n, stride, keys, 0, 0, a->scale, stride, inverse, NULL, 1);
+            else
+                GK_V(soften)(own_p, n, stride, keys, 0, 0, a->scale, stride, inverse, NULL, 0);
             GK_V(score_rows)(
                 tile, d_out + first * d_bytes, d_bytes / 4, n, vt, stride, keys, depth, own_ds);
-            GK_V(score_gradients)(own_p, own_ds, n, stride, keys, inverse, a->scale);
-            const void *ds_left = own_ds;
-            size_t ds_row = stride;
-            if (a->element == GK_BF16) {
-                GK_V(pair_rows)(own_p, n, stride, first, p_pairs);
-                GK_V(pair_rows)(own_ds, n, stride, first, ds_pairs);
-                for (size_t i = 0; i < n; i++)
-                    for (size_t at = 0; at < stride; at += LANES) {
-                        v16 v;
-                        load16(&v, own_ds + i * stride + at);
-                        store_bf16(ds_rows + i * stride + at, &v);
-                    }
-                ds_left = ds_rows;
-                ds_row = stride / 2;
-            }
+            if (halves)
+                GK_V(score_gradients_in_halves)(
+                    own_p, own_ds, n, stride, inverse, a->scale, first, p_pairs, ds_pairs, ds_rows);
+            else
+                GK_V(score_gradients)(own_p, own_ds, n, stride, keys, inverse, a->scale);
+            const void *ds_left = halves ? (const void *)ds_rows : own_ds;
+            const size_t ds_row = halves ? stride / 2 : stride;
             for (size_t panel = 0; panel < width; panel += GK_PANEL)
                 tile(
                     n, ds_left, ds_row, 1, kp + panel, wide, gk_group_count(a->element, keys),

@@ -1,7 +1,9 @@
 #include "CAttention.h"
 
+#include "coarse_lanes.h"
 #include "half_lanes.h"
 #include "tiles.h"
+#include "transpose_lanes.h"
 
 /// Query rows whose scores a backward keeps at a time: a few hundred KiB at 577 keys.
 #define PIECE_ROWS 112
@@ -53,6 +55,7 @@ static float *take(arena *memory, size_t floats) {
     return start;
 }
 
+#define GK_BODY_STORES_HALVES
 #define GK_BODY "attention.body.h"
 #include "variants.h"
 

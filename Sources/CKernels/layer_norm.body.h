@@ -1,3 +1,5 @@
+#include "coarse.body.h"
+
 void GK_V(gk_layer_norm)(
     const float *x, size_t x_stride, const float *gain, const float *bias, float eps, size_t rows,
     size_t width, gk_view y, float *mean, float *rstd) {
@@ -38,7 +40,7 @@ void GK_V(gk_layer_norm)(
             load16(&w, gain + i);
             load16(&b, bias + i);
             v = (v - m) * r * w + b;
-            if (half == NULL) store16(out + i, &v); else store_bf16(half + i, &v);
+            if (half == NULL) store16(out + i, &v); else GK_V(store_halves)(half + i, &v, LANES);
         }
         if (rest > 0) {
             load_part(&v, in + whole, rest);
@@ -46,7 +48,7 @@ void GK_V(gk_layer_norm)(
             load_part(&b, bias + whole, rest);
             v = (v - m) * r * w + b;
             if (half == NULL) store_part(out + whole, &v, rest);
-            else store_bf16_part(half + whole, &v, rest);
+            else GK_V(store_halves)(half + whole, &v, rest);
         }
         if (mean != NULL) mean[row] = m;
         if (rstd != NULL) rstd[row] = r;
@@ -95,7 +97,7 @@ void GK_V(gk_layer_norm_backward)(
             if (accumulate) load16(&old, out + i);
             v = old + (g * w - mean_g - (v - m) * r * mean_gx) * r;
             store16(out + i, &v);
-            if (half != NULL) store_bf16(half + i, &v);
+            if (half != NULL) GK_V(store_halves)(half + i, &v, LANES);
             if (second != NULL) store16(second + i, &v);
         }
         if (rest > 0) {
@@ -105,7 +107,7 @@ void GK_V(gk_layer_norm_backward)(
             if (accumulate) load_part(&old, out + whole, rest);
             v = old + (g * w - mean_g - (v - m) * r * mean_gx) * r;
             store_part(out + whole, &v, rest);
-            if (half != NULL) store_bf16_part(half + whole, &v, rest);
+            if (half != NULL) GK_V(store_halves)(half + whole, &v, rest);
             if (second != NULL) store_part(second + whole, &v, rest);
         }
     }

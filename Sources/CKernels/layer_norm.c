@@ -1,5 +1,7 @@
+#include "coarse_lanes.h"
 #include "half_lanes.h"
 
+#define GK_BODY_STORES_HALVES
 #define GK_BODY "layer_norm.body.h"
 #include "variants.h"
 

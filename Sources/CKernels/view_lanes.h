@@ -5,17 +5,6 @@
 
 // Up to sixteen numbers of a view's row, as fp32.
 
-GK_INLINE void store_view(
-    const gk_view *view, size_t row, size_t column, const v16 *v, size_t n) {
-    if (view->element == GK_F32) {
-        float *p = (float *)view->base + row * view->stride + column;
-        if (n == LANES) store16(p, v); else store_part(p, v, n);
-    } else {
-        uint16_t *p = (uint16_t *)view->base + row * view->stride + column;
-        if (n == LANES) store_bf16(p, v); else store_bf16_part(p, v, n);
-    }
-}
-
 GK_INLINE void load_view(v16 *v, const gk_view *view, size_t row, size_t column, size_t n) {
     if (view->element == GK_F32) {
         const float *p = (const float *)view->base + row * view->stride + column;
