@@ -1,3 +1,5 @@
+import CKernels
+
 /// a·b/255, rounded, for bytes (exact for every pair; Pillow's MULDIV255).
 @inline(__always)
 func multiply255(_ a: UInt8, _ b: UInt8) -> UInt8 {
@@ -93,14 +95,8 @@ extension DecodedImage {
         case .rgba:
             let pixels = width * height
             let flat = [UInt8](unsafeUninitializedCapacity: pixels * 3) { output, count in
-                bytes.withUnsafeBufferPointer { input in
-                    for pixel in 0..<pixels {
-                        let alpha = input[4 * pixel + 3]
-                        for channel in 0..<3 {
-                            output[3 * pixel + channel] = Self.overWhite(
-                                input[4 * pixel + channel], alpha: alpha)
-                        }
-                    }
+                bytes.withUnsafeBufferPointer {
+                    gk_over_white($0.baseAddress, pixels, output.baseAddress)
                 }
                 count = pixels * 3
             }
