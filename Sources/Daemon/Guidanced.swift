@@ -19,7 +19,7 @@ package struct Guidanced: ParsableCommand {
         subcommands: [
             ServeCommand.self, EmbedCommand.self, ScoreCommand.self, RankCommand.self,
             ClassifyCommand.self, GradientCommand.self, ConditionCommand.self, TokenizeCommand.self,
-            ModelsCommand.self, VerifyCommand.self, ConvertCommand.self,
+            ModelsCommand.self, VerifyCommand.self, ConvertCommand.self, BenchCommand.self,
         ])
 
     package init() {}

@@ -10,7 +10,7 @@ The text encoder is no network but a formula that the tests have too, so that to
 arithmetic all show in the result: at position p, feature d, the mean over the visible q <= p of
 ((token[q] * (13 + 2 d) + 7 q + 3 d) mod 127) / 127, in double precision, as a single-precision number.
 
-Each case: `prompt`, `chunk` (whether long prompts go on in further chunks), `pad`, then `error` (compel fails), or
+Each case: `prompt`, `chunk` (whether long prompts go on in further chunks), `pad`, `inversions` (see below), then `error` (compel fails), or
 `terms` ([weight, normalize, [[factor, [[text, weight], ...]], ...]], ...]), `tokens` (of the first text of each term)
 and `states` (base64 of little-endian fp32, all positions; left out where only `terms` are checked).
 """
@@ -30,8 +30,9 @@ from types import SimpleNamespace
 import torchvision_operators  # noqa: F401  (before compel)
 
 import torch
-from compel import Compel
+from compel import Compel, DiffusersTextualInversionManager
 from compel.prompt_parser import Blend, CrossAttentionControlSubstitute, PromptParser
+from diffusers.loaders import TextualInversionLoaderMixin
 from transformers import CLIPTokenizer
 
 from tokenizer import clip_references
@@ -106,6 +107,20 @@ a (b)1.0 (c)0.99999999
 (a)1.5.5 (b)1..5
 a ++ b
 word++word
+""".strip("\n").split("\n")
+
+#: With textual inversions `<ti>` of 3 vectors and `<one>` of 1, whose vectors are tokens from 49408 on.
+INVERSIONS = """
+a <ti> cat
+<TI>
+a<ti>b <one>+ (<ti>)1.3
+(a <ti>)0.6 b
+<ti>_1
+<ti>_2 <one>
+"<ti> cat", <one>.
+("<ti> cat", "a <one>").blend(0.5, 0.5)
+("<ti> cat", "a <one>").and(1, 0.5)
+<ti <one <two>
 """.strip("\n").split("\n")
 
 LONG = "a lighthouse on a cliff above the sea"
@@ -246,17 +261,29 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--random", type=int, default=150)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--every", type=int, default=10, help="hidden states for every so many random prompts")
     arguments.add_argument("--out", type=Path, default=OUT)
     options = arguments.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     tokenizer: CLIPTokenizer = clip_references().transformers
     tokenizer.model_max_length = 77
+    inverted: CLIPTokenizer = clip_references().transformers
+    inverted.model_max_length = 77
+    inverted.add_tokens(["<ti>", "<ti>_1", "<ti>_2", "<one>"])
+    pipe = type("Pipe", (TextualInversionLoaderMixin,), {"tokenizer": inverted})()
     compels = {}
     for chunk in (False, True):
         for pad in (49407, 0):
             compels[chunk, pad] = Compel(
                 tokenizer=Padded(tokenizer, pad), text_encoder=Encoder(), truncate_long_prompts=not chunk, device="cpu"
             )
+    with_inversions = {
+        key: Compel(
+            tokenizer=Padded(inverted, key[1]), text_encoder=Encoder(), truncate_long_prompts=not key[0], device="cpu",
+            textual_inversion_manager=DiffusersTextualInversionManager(pipe),
+        )
+        for key in compels
+    }
     rng = random.Random(options.seed)
     cases = []
     for number, prompt in enumerate(CURATED):
@@ -264,9 +291,16 @@ def main() -> None:
     for number, prompt in enumerate(long_prompts()):
         cases.append(case(prompt, True, [49407, 0][number % 2], compels, True))
         cases.append(case(prompt, False, [0, 49407][number % 2], compels, True))
+    inversions = INVERSIONS + [LONG.replace("cliff", "<ti>").replace("a ", "<one> ") + ", " + LONG * 9]
+    for number, prompt in enumerate(inversions):
+        for chunk in (False, True):
+            found = case(prompt, chunk, [49407, 0][number % 2], with_inversions, True)
+            if found is not None:
+                found["inversions"] = True
+            cases.append(found)
     for number in range(options.random):
         prompt = random_prompt(rng)
-        cases.append(case(prompt, number % 2 == 0, [49407, 0][number // 2 % 2], compels, number % 10 == 0))
+        cases.append(case(prompt, number % 2 == 0, [49407, 0][number // 2 % 2], compels, number % options.every == 0))
     kept = [c for c in cases if c is not None]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     rows = ",\n".join(json.dumps(c, ensure_ascii=False) for c in kept)

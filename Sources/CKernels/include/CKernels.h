@@ -46,6 +46,10 @@ int gk_set_level(int level);
 /// Whether products of this element run on instructions made for them at the level in force.
 int gk_level_has_dots(int element);
 
+/// Operations a second (a multiply-add is two) that the calling thread reaches in registers, with the
+/// instructions that products of this element use at the level in force; takes `duration` seconds.
+double gk_peak(int element, double duration);
+
 // --- Matrices that need not be fp32 ------------------------------------------------------------------
 
 /// Rows of numbers, `stride` numbers from one to the next. A base of NULL means that there is none.

@@ -1,3 +1,5 @@
+package import Encoders
+
 /// Everything that `guidanced serve` needs to know, after flags, file and defaults were merged.
 package struct ServeConfiguration: Sendable {
     /// Where requests come in, at least one.
@@ -16,6 +18,10 @@ package struct ServeConfiguration: Sendable {
     /// Memory for finished prompts, and for text encoders with changed weights.
     package var conditioningCacheBytes = Engine.defaultConditioningCacheBytes
     package var encoderVariantBytes = Engine.defaultVariantBytes
+    /// Bytes that all threads' kept activations may take together.
+    package var activationBudget = Engine.defaultActivationBudget
+    /// The vector instructions to use; `nil` for the best.
+    package var instructions: InstructionSet?
 
     package init(
         endpoints: [String], controlEndpoints: [String],
@@ -87,7 +93,40 @@ extension ServeConfiguration {
             }
             adapters += stated.value
         }
+        try resolvePrecisions(settings)
+        if let bytes = settings.activationBudget { activationBudget = bytes.value }
+        instructions = settings.instructions?.value
         if let bytes = settings.conditioningCacheBytes { conditioningCacheBytes = bytes.value }
         if let bytes = settings.encoderVariantBytes { encoderVariantBytes = bytes.value }
+    }
+
+    /// Gives each model its precisions: those stated for its name, else those stated for all.
+    private mutating func resolvePrecisions(
+        _ settings: ServeSettings
+    ) throws(ConfigurationError) {
+        let backend = settings.backend?.value ?? .standard
+        let stated = settings.precisions
+        for entry in stated?.value ?? [] {
+            guard let name = entry.model, !models.contains(where: { $0.name == name }) else {
+                continue
+            }
+            throw ConfigurationError(
+                stated?.origin ?? .defaults, "precision",
+                expected: "one of \(models.map(\.name).joined(separator: ", "))", actual: name)
+        }
+        for index in models.indices {
+            let name = models[index].name
+            let entry =
+                stated?.value.last { $0.model == name } ?? stated?.value.last { $0.model == nil }
+            let precisions = entry?.precisions ?? [.f32]
+            if backend == .openblas, let other = precisions.first(where: { $0 != .f32 }) {
+                throw ConfigurationError(
+                    stated?.origin ?? .defaults, "precision",
+                    expected: "f32 (with the backend openblas)", actual: other.rawValue)
+            }
+            models[index].options = precisions.map {
+                ComputeOptions(precision: $0, backend: backend)
+            }
+        }
     }
 }

@@ -10,9 +10,9 @@ extension ServeSettings {
     /// {"bind": ["ipc:///run/g.sock"], "control": "ipc:///run/g.control",
     ///  "models": {"default": "embedded:default"}, "default_model": "default",
     ///  "loras": {"ink": "ink.safetensors"}, "embeddings": {"<cat>": "cat.pt"},
-    ///  "precision": "f32", "threads": 2,
+    ///  "precision": "bf16,int8", "backend": "packed", "threads": 2,
     ///  "limits": {"requests": 256, "queued_bytes": 1073741824,
-    ///             "conditioning_cache_bytes": 268435456, "encoder_variant_bytes": 4294967296}}
+    ///             "activation_bytes": 1073741824, "conditioning_cache_bytes": 268435456, "encoder_variant_bytes": 4294967296}}
     /// ```
     ///
     /// - Throws: `ConfigurationError` naming file and field for a text that is no JSON object, an
@@ -61,8 +61,15 @@ extension ServeSettings {
             settings.embeddings = Stated(
                 try ServeSettings.adapters(embeddings, .embedding, "embeddings", origin), origin)
         }
-        if let precision = try reader.string("precision") {
-            try SettingRules.checkPrecision(precision, origin)
+        if let precision = try reader.any("precision") {
+            settings.precisions = Stated(try ServeSettings.precisions(precision, origin), origin)
+        }
+        if let backend = try reader.string("backend") {
+            settings.backend = Stated(try SettingRules.checkBackend(backend, origin), origin)
+        }
+        if let name = try reader.string("instructions") {
+            settings.instructions = Stated(
+                try SettingRules.checkInstructions(name, origin), origin)
         }
         if let threads = try reader.integer("threads", SettingRules.threads) {
             settings.threads = Stated(threads, origin)
@@ -75,6 +82,9 @@ extension ServeSettings {
             if let value = try inner.integer("queued_bytes", SettingRules.queuedBytes) {
                 settings.queuedBytes = Stated(value, origin)
             }
+            if let value = try inner.integer("activation_bytes", SettingRules.activationBudget) {
+                settings.activationBudget = Stated(value, origin)
+            }
             let bytes = SettingRules.cacheBytes
             if let value = try inner.integer("conditioning_cache_bytes", bytes) {
                 settings.conditioningCacheBytes = Stated(value, origin)
@@ -86,6 +96,33 @@ extension ServeSettings {
         }
         try reader.refuseUnknownKeys()
         return settings
+    }
+
+    /// `"PRECISIONS"`, or `{"NAME": "PRECISIONS"}`.
+    private static func precisions(
+        _ value: JSONValue, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> [StatedPrecisions] {
+        if let text = value.stringValue {
+            return [try SettingRules.precisions(text, model: nil, origin)]
+        }
+        guard let object = value.objectValue else {
+            throw ConfigurationError(
+                origin, "precision", expected: "a string, or an object of strings by model",
+                actual: value.kind)
+        }
+        var stated: [StatedPrecisions] = []
+        for (name, entry) in object.members {
+            guard let text = entry.stringValue else {
+                throw ConfigurationError(
+                    origin, "precision.\(name.prefix(100))", expected: "a string",
+                    actual: entry.kind)
+            }
+            stated.append(
+                try SettingRules.precisions(
+                    text, model: try SettingRules.checkModelName(name, "precision", origin), origin)
+            )
+        }
+        return stated
     }
 
     /// `{"NAME": "PATH"}`.
@@ -159,6 +196,10 @@ private struct ObjectReader {
             throw ConfigurationError(origin, prefix + key, expected: expected, actual: value.kind)
         }
         return converted
+    }
+
+    mutating func any(_ key: String) throws(ConfigurationError) -> JSONValue? {
+        try value(key, expected: "a value") { $0 }
     }
 
     mutating func string(_ key: String) throws(ConfigurationError) -> String? {

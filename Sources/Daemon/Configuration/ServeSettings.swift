@@ -1,3 +1,5 @@
+package import Encoders
+
 /// The settings that somebody stated, by flags or in a file; `nil` for those that nobody did.
 package struct ServeSettings: Equatable, Sendable {
     package var bind: Stated<[String]>?
@@ -6,6 +8,10 @@ package struct ServeSettings: Equatable, Sendable {
     package var defaultModel: Stated<String>?
     package var loras: Stated<[Adapters.Source]>?
     package var embeddings: Stated<[Adapters.Source]>?
+    package var precisions: Stated<[StatedPrecisions]>?
+    package var backend: Stated<ComputeBackend>?
+    package var instructions: Stated<InstructionSet>?
+    package var activationBudget: Stated<Int>?
     package var threads: Stated<Int>?
     package var queuedRequests: Stated<Int>?
     package var queuedBytes: Stated<Int>?
@@ -23,6 +29,10 @@ package struct ServeSettings: Equatable, Sendable {
         result.defaultModel = defaultModel ?? other.defaultModel
         result.loras = loras ?? other.loras
         result.embeddings = embeddings ?? other.embeddings
+        result.precisions = precisions ?? other.precisions
+        result.backend = backend ?? other.backend
+        result.instructions = instructions ?? other.instructions
+        result.activationBudget = activationBudget ?? other.activationBudget
         result.threads = threads ?? other.threads
         result.queuedRequests = queuedRequests ?? other.queuedRequests
         result.queuedBytes = queuedBytes ?? other.queuedBytes
@@ -32,6 +42,14 @@ package struct ServeSettings: Equatable, Sendable {
     }
 }
 
+/// The precisions of one model, or of all that have none of their own.
+package struct StatedPrecisions: Equatable, Sendable {
+    /// `nil` for all.
+    package let model: String?
+    /// At least one; the first is the default.
+    package let precisions: [Precision]
+}
+
 /// What every setting must be like, whether it comes from a flag or from a file.
 package enum SettingRules {
     package static let threads = 1...1024
@@ -39,8 +57,7 @@ package enum SettingRules {
     package static let queuedBytes = 1...(1 << 50)
     /// 0 keeps nothing.
     package static let cacheBytes = 0...(1 << 50)
-    /// The only precision there is so far.
-    package static let precisions = ["f32"]
+    package static let activationBudget = 1...(1 << 50)
 
     package static func checkEndpoint(
         _ endpoint: String, _ field: String, _ origin: ConfigurationError.Origin
@@ -69,15 +86,67 @@ package enum SettingRules {
         return value
     }
 
-    package static func checkPrecision(
+    /// Precisions by name, separated by commas; `auto` is the fastest native one with gradients.
+    package static func precisions(
+        _ text: String, model: String?, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> StatedPrecisions {
+        var precisions: [Precision] = []
+        for name in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let precision = name == "auto" ? .automatic : Precision(rawValue: String(name))
+            guard let precision else {
+                throw ConfigurationError(
+                    origin, "precision",
+                    expected: "f32, bf16, int8, auto, or several separated by commas",
+                    actual: quoted(text))
+            }
+            guard !precisions.contains(precision) else {
+                throw ConfigurationError(
+                    origin, "precision", expected: "each precision once",
+                    actual: quoted(text))
+            }
+            precisions.append(precision)
+        }
+        return StatedPrecisions(model: model, precisions: precisions)
+    }
+
+    /// `PRECISIONS` for all models, or `NAME=PRECISIONS` for one.
+    package static func namedPrecisions(
+        _ text: String, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> StatedPrecisions {
+        guard let sign = text.firstIndex(of: "=") else {
+            return try precisions(text, model: nil, origin)
+        }
+        return try precisions(
+            String(text[text.index(after: sign)...]),
+            model: try checkModelName(String(text[..<sign]), "precision", origin), origin)
+    }
+
+    package static func checkBackend(
         _ name: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) {
-        guard precisions.contains(name) else {
+    ) throws(ConfigurationError) -> ComputeBackend {
+        guard let backend = ComputeBackend(rawValue: name), backend.isBuiltIn else {
+            let names = ComputeBackend.allCases.filter(\.isBuiltIn).map(\.rawValue)
             throw ConfigurationError(
-                origin, "precision",
-                expected: "\(precisions.joined(separator: " or ")) (the only one of this version)",
+                origin, "backend", expected: names.joined(separator: " or "), actual: quoted(name))
+        }
+        return backend
+    }
+
+    package static func checkInstructions(
+        _ name: String, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> InstructionSet {
+        guard let set = InstructionSet(name: name), set.rawValue <= InstructionSet.best.rawValue
+        else {
+            let names = InstructionSet.allCases.filter {
+                $0.rawValue <= InstructionSet.best.rawValue
+            }
+            throw ConfigurationError(
+                origin, "instructions",
+                expected: "one that this processor has ("
+                    + names.map(\.name).joined(separator: ", ") + ")",
                 actual: quoted(name))
         }
+        return set
     }
 
     package static func checkModelName(

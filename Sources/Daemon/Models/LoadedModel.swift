@@ -33,28 +33,41 @@ package final class LoadedModel: Sendable {
         fingerprint = model.fingerprint
     }
 
-    /// Loads the encoders of a checkpoint.
+    /// Loads the encoders of a checkpoint, once for all the ways in which their weights are to be held.
     ///
-    /// - Parameter role: the only one to load; all when it is `nil`.
+    /// - Parameters:
+    ///   - role: the only one to load; all when it is `nil`.
+    ///   - options: one for each model that is returned, at least one.
     /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
-    package init(
-        name: String, contents: CheckpointContents, only role: EncoderRole? = nil
-    ) throws(EncoderError) {
-        self.name = name
-        var towers: [Tower] = []
+    package static func load(
+        name: String, contents: CheckpointContents, only role: EncoderRole? = nil,
+        options: [ComputeOptions]
+    ) throws(EncoderError) -> [LoadedModel] {
+        var variants = options.map { _ in [Tower]() }
         for source in contents.towers where role == nil || source.role == role {
-            let model = try CLIPModel.load(source)
-            towers.append(
-                Tower(
-                    role: source.role, model: model,
-                    encoder: LoadedModel.encoder(model, contents), source: source))
+            let models = try CLIPModel.load(source, variants: options)
+            for (index, model) in models.enumerated() {
+                variants[index].append(
+                    Tower(
+                        role: source.role, model: model,
+                        encoder: LoadedModel.encoder(model, contents), source: source))
+            }
         }
-        guard let first = towers.first else {
-            throw .unsupported(
-                what: "the encoder of \(contents.path)",
-                expected: "one of \(contents.towers.map(\.role.rawValue).joined(separator: ", "))",
-                actual: role?.rawValue ?? "none")
+        var loaded: [LoadedModel] = []
+        for towers in variants {
+            guard let first = towers.first else {
+                let roles = contents.towers.map(\.role.rawValue).joined(separator: ", ")
+                throw .unsupported(
+                    what: "the encoder of \(contents.path)", expected: "one of \(roles)",
+                    actual: role?.rawValue ?? "none")
+            }
+            loaded.append(LoadedModel(name: name, towers: towers, first: first))
         }
+        return loaded
+    }
+
+    private init(name: String, towers: [Tower], first: Tower) {
+        self.name = name
         self.towers = towers
         model = first.model
         if towers.count == 1 {
@@ -82,6 +95,12 @@ package final class LoadedModel: Sendable {
 
     /// OpenCLIP's ViT-H/14 as it was trained; pipelines store 23 of its blocks.
     private static let layersOfH = 24
+
+    /// In which numbers the towers multiply.
+    package var precision: Precision { model.options.precision }
+
+    /// Memory that the weights take.
+    package var bytes: Int { towers.reduce(0) { $0 + $1.model.bytes } }
 
     /// The tower with an image side: a pipeline's image encoder, or the model itself.
     package var imageTower: Tower? { towers.first { $0.model.vision != nil } }
@@ -150,7 +169,8 @@ package final class LoadedModel: Sendable {
     package var description: JSONObject {
         var object: JSONObject = [
             "name": .string(name), "fingerprint": .string(fingerprint),
-            "precision": "f32", "logit_scale": .number(Double(model.logitScale)),
+            "precision": .string(precision.rawValue),
+            "logit_scale": .number(Double(model.logitScale)),
         ]
         if let text = model.configuration.text { object["text"] = .object(text.sizes) }
         if let vision = model.configuration.vision { object["vision"] = .object(vision.sizes) }

@@ -16,6 +16,7 @@ enum ConditionImageOperation: Operation {
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let datatype = try context.outputDatatype()
         let recipe = try recipe(&context)
+        if recipe.takesHiddenStates { try context.model.requireHiddenStates() }
         let mix = try context.params.bool("mix", default: false)
         let weights = try context.params.numbers("weights", limit: context.limits.images)
         let side = try ImageSide(context.model)

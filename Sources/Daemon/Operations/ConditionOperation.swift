@@ -8,6 +8,7 @@ enum ConditionOperation: Operation {
     static let name = "condition"
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
+        try context.model.requireHiddenStates()
         let datatype = try context.outputDatatype()
         let sizes = try ImageSizes(&context.params)
         let hasAccounting = try context.params.bool("accounting", default: true)

@@ -34,6 +34,7 @@ enum GradientOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         let side = try ImageSide(model)
+        try side.tower.requireGradients()
         // Filled by a stage of one item between the texts and the images.
         let objectives = Slots<Result<[PromptObjective], WireFault>>(count: 1)
         let computed = Slots<Result<Computed, WireFault>>(count: images.count)

@@ -76,6 +76,28 @@ struct ImageStage: Sendable {
     }
 }
 
+extension VisionTower {
+    /// - Throws: `bad_request` naming the precision, when the tower has no gradients.
+    func requireGradients() throws(WireFault) {
+        guard hasGradients else {
+            throw .parameter(
+                "precision", expected: "f32 or bf16 (int8 is for scores, not for gradients)",
+                actual: options.precision.rawValue)
+        }
+    }
+}
+
+extension LoadedModel {
+    /// - Throws: `bad_request` naming the precision, when its hidden states are no good.
+    func requireHiddenStates() throws(WireFault) {
+        guard precision != .int8 else {
+            throw .parameter(
+                "precision", expected: "f32 or bf16 (int8 is for scores, not for hidden states)",
+                actual: precision.rawValue)
+        }
+    }
+}
+
 /// The image side of a model: its tower and how pictures are made ready for it.
 struct ImageSide: Sendable {
     let tower: VisionTower

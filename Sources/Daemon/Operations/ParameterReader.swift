@@ -127,6 +127,17 @@ struct ParameterReader {
         return choice
     }
 
+    /// One of an enumeration's raw values; `nil` when it is absent.
+    mutating func optionalChoice<Choice: RawRepresentable & CaseIterable>(
+        _ name: String
+    ) throws(WireFault) -> Choice? where Choice.RawValue == String {
+        guard has(name), let first = Choice.allCases.first else {
+            known.insert(name)
+            return nil
+        }
+        return try choice(name, default: first)
+    }
+
     /// A list of strings with between 1 and `limit` entries; `nil` when it is absent.
     mutating func strings(_ name: String, limit: Int) throws(WireFault) -> [String]? {
         guard let value = value(name) else { return nil }

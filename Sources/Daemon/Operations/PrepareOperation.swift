@@ -15,6 +15,7 @@ enum PrepareOperation: Operation {
     private static func planConditioning(
         _ context: inout OperationContext
     ) throws(WireFault) -> WorkPlan {
+        try context.model.requireHiddenStates()
         let hasAccounting = try context.params.bool("accounting", default: true)
         let source = try ConditioningSource(&context)
         let handles = context.handles

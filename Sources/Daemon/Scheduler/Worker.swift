@@ -6,6 +6,8 @@ package final class Worker {
     let team: ComputeTeam
     private let activationBudget: Int
     private var seat = ComputeSeat.alone
+    /// Receives the time of each stage of whatever runs on this thread, when set.
+    var meter: StageMeter?
     private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
     private var gradients: [ObjectIdentifier: VisionWorkspace] = [:]
     /// One a kind of tower, not one a tower: towers with other weights merged in come and go.
@@ -47,6 +49,7 @@ package final class Worker {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
+        workspace.meter = meter
         return workspace
     }
 
@@ -59,6 +62,7 @@ package final class Worker {
                 slots: team.places, activationBudget: activationBudget)
         }
         workspace.seat = seat
+        workspace.meter = meter
         return workspace
     }
 
@@ -69,6 +73,7 @@ package final class Worker {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
+        workspace.meter = meter
         return workspace
     }
 
@@ -79,6 +84,12 @@ package final class Worker {
         let workspace = make()
         kept[key] = workspace
         return workspace
+    }
+
+    /// Memory of all workspaces.
+    var workspaceBytes: Int {
+        vision.values.reduce(0) { $0 + $1.bytes } + gradients.values.reduce(0) { $0 + $1.bytes }
+            + text.values.reduce(0) { $0 + $1.bytes }
     }
 
     /// The differentiable map from an H × W image to the tower's input.

@@ -20,7 +20,7 @@ package final class Canary: Sendable {
     private struct Record {
         var lastSuccess: UInt64?
         var fault: String?
-        /// The first run's losses by model name; later runs must repeat them bit for bit.
+        /// The first run's results by fingerprint; later runs must repeat them bit for bit.
         var reference: [String: [UInt8]] = [:]
     }
 
@@ -42,10 +42,10 @@ package final class Canary: Sendable {
         }
     }
 
-    /// Runs once on every model that has both towers, and waits for the result.
+    /// Runs once on every model, in every precision, and waits for the result.
     package func run(on engine: Engine) {
         var fault: String?
-        for model in engine.registry.models where fault == nil {
+        for model in engine.registry.all where fault == nil {
             fault = check(model, on: engine)
         }
         record.withLock { record in
@@ -68,7 +68,7 @@ package final class Canary: Sendable {
             }
         }
         if model.model.text != nil, model.model.vision != nil {
-            op = "gradient"
+            op = model.precision == .int8 ? "score" : "gradient"
             params["prompts"] = ["a red circle"]
         } else if model.model.vision != nil {
             op = "embed_image"
@@ -76,6 +76,7 @@ package final class Canary: Sendable {
             op = "embed_text"
             params["texts"] = ["a red circle"]
         }
+        params["precision"] = .string(model.precision.rawValue)
         let request = Request(
             client: Canary.address, id: "canary", op: op, model: model.name,
             deadlineMilliseconds: nil, priority: Int.max, params: params, inputs: inputs,
@@ -95,9 +96,9 @@ package final class Canary: Sendable {
             bytes += content
         }
         let expected = record.withLock { record in
-            record.reference[model.name]
+            record.reference[model.fingerprint]
                 ?? {
-                    record.reference[model.name] = bytes
+                    record.reference[model.fingerprint] = bytes
                     return bytes
                 }()
         }

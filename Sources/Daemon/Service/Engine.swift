@@ -41,6 +41,7 @@ package final class Engine: Sendable {
     package init(
         registry: ModelRegistry, threadCount: Int,
         schedulerLimits: Scheduler.Limits = Scheduler.Limits(),
+        activationBudget: Int = Engine.defaultActivationBudget,
         limits: OperationLimits = OperationLimits(), handles: PromptHandles = PromptHandles(),
         conditioningCacheBytes: Int = Engine.defaultConditioningCacheBytes,
         variantBytes: Int = Engine.defaultVariantBytes, adapters: Adapters = Adapters(),
@@ -53,7 +54,8 @@ package final class Engine: Sendable {
         variants = EncoderVariants(limit: variantBytes)
         self.adapters = adapters
         self.transport = transport
-        scheduler = Scheduler(threadCount: threadCount, limits: schedulerLimits)
+        scheduler = Scheduler(
+            threadCount: threadCount, limits: schedulerLimits, activationBudget: activationBudget)
         started = monotonicNow()
         canary = Canary()
     }
@@ -74,16 +76,18 @@ package final class Engine: Sendable {
                         + "found \"\(request.op.prefix(100))\"",
                     field: "op")
             }
-            let model = try registry.resolve(request.model)
-            try scheduler.submit(job(request, operation, model, reply))
+            var params = ParameterReader(request.params)
+            let model = try registry.resolve(
+                request.model, precision: try params.optionalChoice("precision"))
+            try scheduler.submit(job(request, params, operation, model, reply))
         } catch {
             reply(Reply(failing: request, with: error))
         }
     }
 
     private func job(
-        _ request: Request, _ operation: any Operation.Type, _ model: LoadedModel,
-        _ reply: @escaping @Sendable (Reply) -> Void
+        _ request: Request, _ params: ParameterReader, _ operation: any Operation.Type,
+        _ model: LoadedModel, _ reply: @escaping @Sendable (Reply) -> Void
     ) -> Job {
         let handles = self.handles
         let limits = self.limits
@@ -101,18 +105,24 @@ package final class Engine: Sendable {
                     conditioningCache: cache, adapters: adapters.snapshot, variants: variants,
                     adapterStore: adapters,
                     isControl: request.isControl,
-                    params: ParameterReader(request.params))
+                    params: params)
                 return try operation.plan(&context)
             },
             completion: { result, timing in
                 switch result {
-                case .success(let outcome):
+                case .success(var outcome):
+                    if let model = outcome.model {
+                        outcome.result["precision"] = .string(model.precision.rawValue)
+                    }
                     reply(Reply(request, outcome, timing: IPC.Timing(timing)))
                 case .failure(let fault):
                     reply(Reply(failing: request, with: fault, timing: IPC.Timing(timing)))
                 }
             })
     }
+
+    /// Bytes that all threads' kept activations may take together, when nobody says otherwise.
+    package static let defaultActivationBudget = 1 << 30
 
     /// Drops a request whose client has gone.
     package func abandon(_ client: ClientAddress, id: String) {

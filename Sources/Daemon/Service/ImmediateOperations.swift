@@ -80,7 +80,7 @@ extension Engine {
                 conditioningCache.statistics.description(limit: conditioningCache.limit)),
             "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),
             "adapters": .object(adapters.snapshot.description),
-            "resident_bytes": .integer(residentBytes()),
+            "resident_bytes": .integer(guidancedResidentBytes()),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
         ]
@@ -95,17 +95,4 @@ extension LeastRecentlyUsed.Statistics {
             "misses": .integer(misses), "evictions": .integer(evictions),
         ]
     }
-}
-
-/// The memory that this process holds, in bytes; 0 where the kernel does not tell.
-private func residentBytes() -> Int {
-    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
-    let text = String(
-        decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let fields = text.split(separator: " ")
-    guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
-    return pages * sysconf(Int32(_SC_PAGESIZE))
 }

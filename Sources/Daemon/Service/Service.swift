@@ -20,9 +20,16 @@ final class Service: Sendable {
         let start = monotonicNow()
         let registry = try ModelRegistry(
             sources: configuration.models, defaultName: configuration.defaultModel)
-        for model in registry.models {
+        for model in registry.all {
             log.info("model \(model.name): \(model.summary)")
+            if !model.precision.isNative {
+                let precision = model.precision.rawValue
+                log.warning(
+                    "model \(model.name): no instructions for \(precision) here; it is slow")
+            }
         }
+        try Service.check(
+            registry, threads: configuration.threads, budget: configuration.activationBudget)
         // The handler needs the engine and the engine's facts need the server: the box closes
         // the circle before the first request can come.
         let box = EngineBox()
@@ -40,6 +47,7 @@ final class Service: Sendable {
         engine = Engine(
             registry: registry, threadCount: configuration.threads,
             schedulerLimits: configuration.limits,
+            activationBudget: configuration.activationBudget,
             conditioningCacheBytes: configuration.conditioningCacheBytes,
             variantBytes: configuration.encoderVariantBytes,
             adapters: try Adapters(configuration.adapters),
@@ -49,6 +57,23 @@ final class Service: Sendable {
         box.engine = engine
         self.server = server
         log.info("loaded in \((monotonicNow() - start) / 1_000_000) ms")
+    }
+
+    /// Whether the budget for activations is enough for one image a thread.
+    private static func check(
+        _ registry: ModelRegistry, threads: Int, budget: Int
+    ) throws(ConfigurationError) {
+        for model in registry.all {
+            guard let tower = model.imageTower?.model.vision, tower.hasGradients else { continue }
+            let least = GradientMemory.least(tower, threads: threads)
+            guard budget >= least else {
+                throw ConfigurationError(
+                    .flags, "activation-budget",
+                    expected: "at least \(least) bytes for gradients of \"\(model.name)\" on "
+                        + "\(threads) threads",
+                    actual: "\(budget)")
+            }
+        }
     }
 
     /// Serves until a signal ends it: SIGTERM or SIGINT finish accepted work first, a second

@@ -58,6 +58,15 @@ public enum ComputeBackend: String, Sendable, CaseIterable {
     /// OpenBLAS: fp32 only, one item a thread.
     case openblas
 
+    /// Whether this build has it.
+    public var isBuiltIn: Bool {
+        #if PackedKernels
+            true
+        #else
+            self == .openblas
+        #endif
+    }
+
     public static var standard: ComputeBackend {
         #if PackedKernels
             .packed
@@ -85,13 +94,11 @@ public struct ComputeOptions: Sendable, Hashable {
     /// - Throws: `EncoderError.unsupported` for a precision that the backend does not have, or a
     ///   backend that this build does not have.
     func check() throws(EncoderError) {
-        #if !PackedKernels
-            if backend == .packed {
-                throw .unsupported(
-                    what: "backend", expected: "openblas (built without packed kernels)",
-                    actual: "packed")
-            }
-        #endif
+        guard backend.isBuiltIn else {
+            throw .unsupported(
+                what: "backend", expected: "openblas (built without packed kernels)",
+                actual: backend.rawValue)
+        }
         if backend == .openblas, precision != .f32 {
             throw .unsupported(
                 what: "precision", expected: "f32 (the backend is OpenBLAS)",

@@ -28,4 +28,9 @@ extension TextConfiguration {
         return 2
             * (TransformerShape(self).multiplyAdds(tokens: tokens, pooled: 1) + projected)
     }
+
+    /// Of the hidden states of `tokens` positions after every block.
+    public func statesFLOPs(tokens: Int) -> Int {
+        2 * layers * TransformerShape(self).multiplyAdds(tokens: tokens, queries: tokens)
+    }
 }

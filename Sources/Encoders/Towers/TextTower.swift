@@ -266,6 +266,19 @@ public final class TextTower: Sendable {
         }
     }
 
+    /// The final norm of states [T, W], as it stands behind the last block.
+    public func normalized(_ states: [Float]) -> [Float] {
+        let width = configuration.width
+        precondition(states.count % width == 0, "rows of the tower's width")
+        var result = states
+        result.withUnsafeMutableBufferPointer { buffer in
+            guard let start = buffer.baseAddress else { return }
+            let rows = Rows(start, rows: buffer.count / width, columns: width)
+            head.normalize(rows, into: rows, seat: .alone)
+        }
+        return result
+    }
+
     /// How many tokens all texts begin with; every text keeps at least one of its own.
     private func sharedPrefix(_ texts: [ArraySlice<Int32>]) -> Int {
         guard texts.count > 1, let first = texts.first else { return 0 }

@@ -207,6 +207,20 @@ struct CompelGrammar {
         }
     }
 
+    /// What stands within brackets, behind the opening one.
+    private mutating func nestedParts(
+        at open: Int, punctuation: Bool
+    ) throws(PromptError) -> Match {
+        guard depth < PromptSyntax.deepestNesting else {
+            throw .syntax(
+                offset: source.offset(of: open - 1),
+                message: "more than \(PromptSyntax.deepestNesting) open brackets")
+        }
+        depth += 1
+        defer { depth -= 1 }
+        return try parts(at: open, punctuation: punctuation)
+    }
+
     /// What an operator may follow.
     private mutating func target(at index: Int) throws(PromptError) -> Match? {
         if let match = try enclosed(at: index) { return match }
@@ -267,7 +281,7 @@ struct CompelGrammar {
             let operatorEnd = literal(".swap", at: operand.end),
             let open = mark("(", at: operatorEnd)
         {
-            var index = try parts(at: open, punctuation: false).end
+            var index = try nestedParts(at: open, punctuation: false).end
             if let comma = mark(",", at: index) { index = options(at: comma).end }
             match = mark(")", at: index).map {
                 ([.swap(offset: source.offset(of: operatorEnd - 5))], $0)
@@ -281,14 +295,7 @@ struct CompelGrammar {
     private mutating func round(at start: Int) throws(PromptError) -> Match? {
         guard let open = mark("(", at: start) else { return nil }
         if let match = known[.round]?[open] { return match }
-        guard depth < PromptSyntax.deepestNesting else {
-            throw .syntax(
-                offset: source.offset(of: open - 1),
-                message: "more than \(PromptSyntax.deepestNesting) open brackets")
-        }
-        depth += 1
-        let (nodes, index) = try parts(at: open, punctuation: true)
-        depth -= 1
+        let (nodes, index) = try nestedParts(at: open, punctuation: true)
         let match = mark(")", at: index).map { (nodes, $0) }
         known[.round, default: [:]][open] = .some(match)
         return match

@@ -13,8 +13,8 @@ public struct CompiledPrompt: Sendable, Equatable {
     public private(set) var emptyRow: Int?
     /// LoRAs that the text asks for: the caller applies or refuses them.
     public let loras: [PromptProgram.LoRA]
-    /// Text that the dialect ignores: what follows `.and()` in compel, and embeddings that ComfyUI
-    /// does not find.
+    /// Text that the dialect ignores: what follows `.and()` in compel, embeddings that ComfyUI does not
+    /// find, and A1111's `<kind:…>` of other kinds than LoRAs.
     public let ignoredText: [String]
 
     private let emptyTokens: TokenRow

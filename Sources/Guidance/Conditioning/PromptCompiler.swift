@@ -39,7 +39,7 @@ public struct PromptCompiler: Sendable {
     ///   - embeddings: the number of vectors of each textual inversion that the tower has, by name.
     ///     A1111 finds a name as a word of the text, ComfyUI behind `embedding:`, the other dialects
     ///     between `<` and `>`, which a name may have already; there `<name>_1` is one vector alone.
-    /// - Throws: `PromptError.contextLength`, and `.embedding` for one that fits into no chunk.
+    /// - Throws: `PromptError.contextLength`.
     public init(
         syntax: PromptSyntax, tokenizer: BytePairTokenizer, contextLength: Int = 77,
         padToken: Int32? = nil, longPrompts: LongPromptPolicy = .error,
@@ -52,9 +52,8 @@ public struct PromptCompiler: Sendable {
         layout = RowLayout(
             length: contextLength, start: tokenizer.startToken, end: tokenizer.endToken,
             pad: padToken ?? tokenizer.padToken)
-        reader = try ContentReader(
-            syntax: syntax, tokenizer: tokenizer, embeddings: embeddings,
-            capacity: layout.capacity)
+        reader = ContentReader(
+            syntax: syntax, tokenizer: tokenizer, embeddings: embeddings)
         comma = tokenizer.encode(",").first
     }
 
@@ -62,7 +61,7 @@ public struct PromptCompiler: Sendable {
     ///
     /// - Parameters:
     ///   - steps: how many steps the sampler takes; only A1111's schedules need it.
-    ///   - isNegative: whether it is the negative prompt, in which A1111 knows no `AND`.
+    ///   - isNegative: whether it is the negative prompt, in which A1111 knows no `AND` and no LoRA.
     /// - Throws: the errors of `PromptProgram`, and of `compile(_:)`.
     public func compile(
         _ prompt: String, steps: Int? = nil, isNegative: Bool = false
@@ -74,7 +73,8 @@ public struct PromptCompiler: Sendable {
     /// Makes rows of a prompt that has been read, which towers with several tokenizers can share.
     ///
     /// - Precondition: the program is in the compiler's dialect.
-    /// - Throws: `PromptError.tooLong` when `longPrompts` is `.error` and a text does not fit.
+    /// - Throws: `PromptError.tooLong` when `longPrompts` is `.error` and a text does not fit, and
+    ///   `.embedding` when it names a textual inversion that fits into no chunk.
     public func compile(_ program: PromptProgram) throws(PromptError) -> CompiledPrompt {
         precondition(program.syntax == syntax, "a program in the compiler's dialect")
         var state = State()
@@ -106,9 +106,17 @@ public struct PromptCompiler: Sendable {
         }
     }
 
-    private func runs(of text: String, _ state: inout State) -> [ContentRun] {
+    private func runs(
+        of text: String, _ state: inout State
+    ) throws(PromptError) -> [ContentRun] {
         if let runs = state.runs[text] { return runs }
         let (runs, unknown) = reader.runs(of: text)
+        for unit in runs.lazy.flatMap(\.units) {
+            guard case .embedding(let name, let vectors, _) = unit else { continue }
+            guard (1...layout.capacity).contains(vectors) else {
+                throw .embedding(name: name, vectors: vectors, limit: layout.capacity)
+            }
+        }
         state.runs[text] = runs
         state.unknown += unknown
         return runs
@@ -148,7 +156,7 @@ public struct PromptCompiler: Sendable {
             result.terms.append(.init(weight: Float(term.weight), texts: texts))
         }
         if let text = composition.pooledText {
-            let units = runs(of: text, &state).flatMap(\.units)
+            let units = try runs(of: text, &state).flatMap(\.units)
             let kept = units.prefix(keptCount(of: units, room: layout.capacity))
             let entries = kept.flatMap(\.entries).map { WeightedEntry(entry: $0, weight: 1) }
             result.pooledRow = state.index(of: layout.row(entries))
@@ -191,7 +199,7 @@ public struct PromptCompiler: Sendable {
             }
             var fragment: [ContentUnit] = []
             var full = 0
-            for run in runs(of: text, &state) {
+            for run in try runs(of: text, &state) {
                 var kept = run.units.count
                 if longPrompts != .chunk {
                     kept = keptCount(of: run.units, room: room)

@@ -54,60 +54,40 @@ struct ContentReader: Sendable {
 
     /// A1111: names by their first token, long ones first.
     private let spelled: [Int32: [(tokens: [Int32], name: String)]]
-    /// plain, compel: names in brackets, in lower case, long ones first, with the vector that each
-    /// stands for (nil: all).
-    private let bracketed: [(spelling: [Unicode.Scalar], name: String, vector: Int?)]
+    /// plain, compel: names by how they stand between `<` and `>`, in lower case.
+    private let bracketed: [[Unicode.Scalar]: String]
+    /// The longest of them, and the most `>` in one.
+    private let longestName: Int
+    private let mostMarks: Int
 
-    /// - Throws: `PromptError.embedding` for a textual inversion that fits into no chunk.
-    init(
-        syntax: PromptSyntax, tokenizer: BytePairTokenizer, embeddings: [String: Int],
-        capacity: Int
-    ) throws(PromptError) {
+    init(syntax: PromptSyntax, tokenizer: BytePairTokenizer, embeddings: [String: Int]) {
         self.syntax = syntax
         self.tokenizer = tokenizer
         self.embeddings = embeddings
-        let names = embeddings.keys.sorted()
-        for name in names {
-            let vectors = embeddings[name] ?? 0
-            guard !name.isEmpty, (1...capacity).contains(vectors) else {
-                throw .embedding(name: name, vectors: vectors, limit: capacity)
-            }
-        }
         var spelled: [Int32: [(tokens: [Int32], name: String)]] = [:]
-        var bracketed: [(spelling: [Unicode.Scalar], name: String, vector: Int?)] = []
-        switch syntax {
-        case .a1111:
-            for name in names {
+        var bracketed: [[Unicode.Scalar]: String] = [:]
+        // In order, so that of names spelled alike the first counts.
+        for name in embeddings.keys.sorted() {
+            switch syntax {
+            case .a1111:
                 let tokens = tokenizer.encode(name)
                 guard let first = tokens.first else { continue }
-                spelled[first, default: []].append((tokens, name))
-            }
-            spelled = spelled.mapValues { entries in
-                // Stable, so that of names spelled alike the first counts.
-                entries.enumerated()
-                    .sorted {
-                        ($1.element.tokens.count, $0.offset) < ($0.element.tokens.count, $1.offset)
-                    }
-                    .map(\.element)
-            }
-        case .plain, .compel:
-            for name in names {
+                var others = spelled[first] ?? []
+                let place = others.firstIndex { $0.tokens.count < tokens.count }
+                others.insert((tokens, name), at: place ?? others.count)
+                spelled[first] = others
+            case .plain, .compel:
                 let token = name.hasPrefix("<") && name.hasSuffix(">") ? name : "<\(name)>"
-                bracketed.append((Self.lowercased(token), name, nil))
-                for vector in 1..<max(1, embeddings[name] ?? 1) {
-                    bracketed.append((Self.lowercased("\(token)_\(vector)"), name, vector))
-                }
+                let spelling = Self.lowercased(Array(token.unicodeScalars)).scalars
+                if bracketed[spelling] == nil { bracketed[spelling] = name }
+            case .comfy:
+                break
             }
-            bracketed = bracketed.enumerated()
-                .sorted {
-                    ($1.element.spelling.count, $0.offset) < ($0.element.spelling.count, $1.offset)
-                }
-                .map(\.element)
-        case .comfy:
-            break
         }
         self.spelled = spelled
         self.bracketed = bracketed
+        longestName = bracketed.keys.map(\.count).max() ?? 0
+        mostMarks = bracketed.keys.map { $0.count { $0 == ">" } }.max() ?? 0
     }
 
     /// The runs of a text, and names of textual inversions that do not exist and are left out.
@@ -153,51 +133,78 @@ struct ContentReader: Sendable {
 
     // MARK: plain and compel
 
-    private static func lowercased(_ text: String) -> [Unicode.Scalar] {
-        text.unicodeScalars.flatMap { $0.properties.lowercaseMapping.unicodeScalars }
+    /// Each scalar in lower case by itself, and which one each scalar of the result comes from.
+    private static func lowercased(
+        _ scalars: [Unicode.Scalar]
+    ) -> (scalars: [Unicode.Scalar], origins: [Int]) {
+        var lower: [Unicode.Scalar] = []
+        var origins: [Int] = []
+        for (index, scalar) in scalars.enumerated() {
+            for part in scalar.properties.lowercaseMapping.unicodeScalars {
+                lower.append(part)
+                origins.append(index)
+            }
+        }
+        return (lower, origins)
     }
 
-    /// Names stand in the text as `<name>`, in any case, also within words.
+    /// Names stand in the text as `<name>`, in any case, also within words; `<name>_1` is one vector.
     private func bracketedRuns(_ text: String) -> [ContentRun] {
         guard !bracketed.isEmpty, text.unicodeScalars.contains("<") else { return [textRun(text)] }
         let scalars = Array(text.unicodeScalars)
-        // Lower case may be longer: each scalar on its own.
-        let lower = scalars.map { Array($0.properties.lowercaseMapping.unicodeScalars) }
-        func end(of spelling: [Unicode.Scalar], at start: Int) -> Int? {
-            var rest = spelling[...]
-            var index = start
-            while !rest.isEmpty {
-                guard index < lower.count, rest.starts(with: lower[index]) else { return nil }
-                rest = rest.dropFirst(lower[index].count)
-                index += 1
-            }
-            return index
-        }
+        let (lower, origins) = Self.lowercased(scalars)
         var runs: [ContentRun] = []
+        // In `lower`.
         var start = 0
         var index = 0
-        while index < scalars.count {
-            guard scalars[index] == "<",
-                let (entry, end) = bracketed.lazy
-                    .compactMap({ entry in end(of: entry.spelling, at: index).map { (entry, $0) } })
-                    .first
-            else {
+        func source(_ range: Range<Int>) -> String {
+            let end = range.upperBound < lower.count ? origins[range.upperBound] : scalars.count
+            return scalars[origins[range.lowerBound]..<end].text
+        }
+        while index < lower.count {
+            guard lower[index] == "<", let (unit, end) = bracketedUnit(lower, at: index) else {
                 index += 1
                 continue
             }
-            if index > start { runs.append(textRun(scalars[start..<index].text)) }
-            let unit: ContentUnit =
-                entry.vector.map { .vector(name: entry.name, vector: $0) }
-                ?? .embedding(
-                    name: entry.name, vectors: embeddings[entry.name] ?? 1, tokens: 1)
-            runs.append(nameRun(scalars[index..<end].text, unit))
+            if index > start { runs.append(textRun(source(start..<index))) }
+            runs.append(nameRun(source(index..<end), unit))
             start = end
             index = end
         }
-        if start < scalars.count || runs.isEmpty {
-            runs.append(textRun(scalars[start...].text))
-        }
+        if start < lower.count { runs.append(textRun(source(start..<lower.count))) }
         return runs
+    }
+
+    /// The longest name that begins at `<`, and where it ends.
+    private func bracketedUnit(
+        _ lower: [Unicode.Scalar], at start: Int
+    ) -> (unit: ContentUnit, end: Int)? {
+        var found: (name: String, end: Int)?
+        var marks = 0
+        var index = start
+        while index < min(lower.count, start + longestName), marks < mostMarks {
+            if lower[index] == ">" {
+                marks += 1
+                if let name = bracketed[Array(lower[start...index])] { found = (name, index + 1) }
+            }
+            index += 1
+        }
+        guard let (name, end) = found, let vectors = embeddings[name] else { return nil }
+        var number = 0
+        var digits = end + 1
+        if end < lower.count, lower[end] == "_" {
+            // As many digits as make the number of a vector.
+            while digits < lower.count, ("0"..."9").contains(lower[digits]),
+                case let next = number * 10 + Int(lower[digits].value) - 0x30,
+                (1..<max(1, vectors)).contains(next)
+            {
+                number = next
+                digits += 1
+            }
+        }
+        return number > 0
+            ? (.vector(name: name, vector: number), digits)
+            : (.embedding(name: name, vectors: vectors, tokens: 1), end)
     }
 
     // MARK: ComfyUI

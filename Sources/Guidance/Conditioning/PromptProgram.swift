@@ -57,9 +57,10 @@ public struct PromptProgram: Sendable, Equatable {
         public let pieces: [PromptPiece]
     }
 
-    /// A LoRA that a prompt asks for (compel's `useLora(name, weight)`).
+    /// A LoRA that a prompt asks for (compel's `useLora(name, weight)`, A1111's `<lora:name:weight>`).
     public struct LoRA: Sendable, Equatable {
         public let name: String
+        /// Its strength on the text encoders.
         public let weight: Double
         /// Where it stands in the prompt, in Unicode scalars.
         public let offset: Int
@@ -79,7 +80,7 @@ public struct PromptProgram: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - steps: how many steps the sampler takes, at least 1. Only A1111's schedules need it.
-    ///   - isNegative: whether this is the negative prompt, in which A1111 knows no `AND`.
+    ///   - isNegative: whether this is the negative prompt, in which A1111 knows no `AND` and no LoRA.
     /// - Throws: `PromptError.syntax`, and `.steps` or `.tooMany` for too many steps or too much text.
     public init(
         _ prompt: String, syntax: PromptSyntax, steps: Int? = nil, isNegative: Bool = false
@@ -88,8 +89,11 @@ public struct PromptProgram: Sendable, Equatable {
         self.syntax = syntax
         switch syntax {
         case .a1111:
+            // Negative prompts are text only.
+            var networks = A1111Networks.Result(text: SourceText(prompt))
+            if !isNegative { networks = try A1111Networks.read(networks.text) }
             let schedule = try A1111Schedule.segments(
-                of: SourceText(prompt), steps: steps, isNegative: isNegative)
+                of: networks.text, steps: steps, isNegative: isNegative)
             segments = schedule.segments
             var compositions: [Composition] = []
             for text in schedule.texts {
@@ -97,8 +101,8 @@ public struct PromptProgram: Sendable, Equatable {
                 compositions.append(Composition(text.scalars[...].text, pieces: pieces))
             }
             self.compositions = compositions
-            loras = []
-            ignoredText = []
+            loras = networks.loras
+            ignoredText = networks.ignored
         case .plain, .comfy, .compel:
             let compel = syntax == .compel ? try CompelSyntax.parse(prompt) : nil
             segments = [Segment(untilStep: steps, parts: [Part(weight: 1, composition: 0)])]

@@ -117,6 +117,22 @@ import Testing
         #expect(try parts(prompt) == expected)
     }
 
+    @Test func lorasAreNoText() throws {
+        let prompt =
+            "a <lora:x y:0.5>cat<lora:z> AND <lyco:q:2:0.1:dyn=4> b <lora:r:1:te=.25> <hypernet:h:1> <3:"
+        let program = try PromptProgram(prompt, syntax: .a1111)
+        #expect(program.compositions.map(\.text) == ["a cat", "  b   <3:"])
+        #expect(program.loras.map(\.name) == ["x y", "z", "q", "r"])
+        #expect(program.loras.map(\.weight) == [0.5, 1, 2, 0.25])
+        #expect(program.loras.map(\.offset) == [2, 19, 32, 55])
+        #expect(program.ignoredText == ["<hypernet:h:1>"])
+        let negative = try PromptProgram("<lora:x:1>", syntax: .a1111, isNegative: true)
+        #expect(negative.loras.isEmpty && negative.compositions[0].text == "<lora:x:1>")
+        let compiled = try PromptCompiler(syntax: .a1111, tokenizer: PromptFixtures.tokenizer)
+            .compile(program)
+        #expect(compiled.loras == program.loras && compiled.ignoredText == ["<hypernet:h:1>"])
+    }
+
     @Test func negativePromptsKnowNoAnd() throws {
         #expect(try schedule("a AND b:3") == ["10: a AND b:3"])
     }
@@ -149,7 +165,8 @@ import Testing
     @Test(arguments: [
         ("ab [c:d:1e999]", 8), ("x AND (y:1.2.3)", 9), ("[a:(x:1.2.3):2]", 6),
         ("a AND b:" + String(repeating: "9", count: 60), 8),
-        (String(repeating: "[", count: 201), 200),
+        (String(repeating: "[", count: 201), 200), ("é <lora:x:a>", 10), ("<lora::1>", 0),
+        ("<lora:x:1:te=1e99>(", 13), ("<lora:x> (y:1.2.3)", 12),
     ])
     func errorsPointAtTheCharacterOfThePrompt(prompt: String, offset: Int) throws {
         let error = #expect(throws: PromptError.self) {

@@ -19,7 +19,8 @@ import Testing
         let compiler = try PromptCompiler(
             syntax: .compel, tokenizer: Self.tokenizer,
             padToken: Int32(try #require(row["pad"]?.intValue)),
-            longPrompts: row["chunk"]?.boolValue == true ? .chunk : .truncate)
+            longPrompts: row["chunk"]?.boolValue == true ? .chunk : .truncate,
+            embeddings: row["inversions"] == nil ? [:] : ["<ti>": 3, "one": 1])
         return try compiler.compile(try #require(row["prompt"]?.stringValue))
     }
 
@@ -101,7 +102,8 @@ import Testing
             // compel gives the tokens of the first text of each blend.
             if program.compositions[0].terms.allSatisfy({ $0.blend.count == 1 }) {
                 let rows = compiled.conditionings[0].chunks.map { compiled.rows[$0.row] }
-                #expect(rows.flatMap { $0.tokens ?? [] }.map(Int.init) == tokens, "\(prompt)")
+                let found = rows.flatMap(\.entries).map(PromptFixtures.token)
+                #expect(found == tokens, "\(prompt)")
             }
             compared += 1
         }

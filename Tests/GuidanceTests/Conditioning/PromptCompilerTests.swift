@@ -122,6 +122,36 @@ private let tokenizer = PromptFixtures.tokenizer
         #expect(padded.padded(toRows: 2) == padded)
     }
 
+    /// A1111's weighting, written out: each position times its weight, then the mean as it was.
+    @Test func a1111KeepsTheMeanOfEachChunk() throws {
+        let compiled = try compiled("a (cat:2) BREAK b", .a1111)
+        #expect(compiled.emptyRow == nil)
+        let z = PromptFixtures.encode(compiled.rows[0]).map(Double.init)
+        let weighted = z.enumerated().map { $0.offset / 2 == 2 ? $0.element * 2 : $0.element }
+        let scale = z.reduce(0, +) / weighted.reduce(0, +)
+        let expected =
+            weighted.map { $0 * scale } + PromptFixtures.encode(compiled.rows[1]).map(Double.init)
+        let found = PromptFixtures.states(compiled)
+        #expect(found.count == expected.count)
+        for (found, expected) in zip(found, expected) {
+            #expect(abs(Double(found) - expected) < 1e-6)
+        }
+    }
+
+    /// ComfyUI's weighting, written out: away from the empty prompt, position by position.
+    @Test func comfyMovesAwayFromTheEmptyPrompt() throws {
+        let compiled = try compiled("a (cat:0.5) \(words(80))", .comfy, padToken: 0)
+        let empty = PromptFixtures.encode(compiled.rows[try #require(compiled.emptyRow)])
+        let found = PromptFixtures.states(compiled)
+        let rows = [0, 1].map { PromptFixtures.encode(compiled.rows[$0]) }
+        #expect(Array(found[154...]) == rows[1])
+        for index in 0..<154 {
+            let z = rows[0][index]
+            let expected = index / 2 == 2 ? empty[index] + 0.5 * (z - empty[index]) : z
+            #expect(abs(found[index] - expected) < 1e-6)
+        }
+    }
+
     @Test func textsOfAConjunctionAreEachOneConditioning() throws {
         let compiler = try PromptCompiler(
             syntax: .a1111, tokenizer: tokenizer, longPrompts: .chunk)
@@ -160,7 +190,7 @@ private let tokenizer = PromptFixtures.tokenizer
             "supercalifragilisticexpialidocious",
             "[a:b:3]", "[c|d]", ":.5]", ")0.7 ", "--", "embedding:x", "embedding:ti, ", "<ti>",
             "<TI>_1", "ti", ".and(", ".blend(", ".swap(", "(\"", "\", \"", "\").and()",
-            "\").blend(1, 2)", "useLora(l)",
+            "\").blend(1, 2)", "useLora(l)", "<lora:l:0.5>", "<lora:", "<b:c>",
         ]
         let embeddings = ["ti": 4, "other": 12]
         var random = SplitMix64(state: 11)
@@ -213,7 +243,7 @@ private let tokenizer = PromptFixtures.tokenizer
                 #expect(!states.contains { !$0.isFinite }, "\(prompt)")
             }
         }
-        #expect(refused < (syntax == .compel ? limit / 4 : limit / 50))
+        #expect(refused < (syntax == .compel ? limit / 4 : limit / 30))
     }
 
     /// Whether the rows of a text are in order, and what is missing is reported.
@@ -239,6 +269,27 @@ private let tokenizer = PromptFixtures.tokenizer
         }
         #expect(
             (conditioning.droppedTokens > 0) == !conditioning.droppedText.isEmpty, "\(prompt)")
+    }
+
+    @Test(
+        .timeLimit(.minutes(1)), arguments: PromptSyntax.allCases,
+        [
+            "a.swap(", "\"a ", "\"\\\" ", "(a ", "(a) ", "[a|b] ", "[a:b:3] AND ", "a+ (b)0.9 ",
+            "\\",
+            "\\( ", "<ti", "<ti>", "embedding:ti ", "a:1.1)", "a, ", "((a) b)-", "\"a\".", "\n",
+            "useLora(a) ", "<lora:a:1>", "<lora:", "(\"a\", ", "a++++",
+        ])
+    func repetitionIsNoWork(syntax: PromptSyntax, part: String) throws {
+        let compiler = try PromptCompiler(
+            syntax: syntax, tokenizer: tokenizer, longPrompts: .chunk, embeddings: ["ti": 3])
+        let prompt = String(repeating: part, count: 20_000)
+        let start = ContinuousClock.now
+        do {
+            #expect(try compiler.compile(prompt, steps: 20).rows.count >= 1)
+        } catch {
+            #expect(!error.description.isEmpty)
+        }
+        #expect(ContinuousClock.now - start < .seconds(20), "\(part)")
     }
 
     @Test(arguments: PromptSyntax.allCases)

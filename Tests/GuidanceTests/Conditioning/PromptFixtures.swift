@@ -31,8 +31,7 @@ enum PromptFixtures {
     }
 
     /// The hidden states that `Tests/Generators/compel_prompts.py` gives a row, [T, 2]: at position
-    /// p the mean of a hash of the visible tokens and positions up to p. Vectors of textual
-    /// inversions count as tokens beyond the vocabulary.
+    /// p the mean of a hash of the visible tokens and positions up to p.
     static func encode(_ row: TokenRow) -> [Float] {
         var sums = [0.0, 0.0]
         var count = 0
@@ -41,19 +40,23 @@ enum PromptFixtures {
             if !row.hiddenPositions.contains(position) {
                 count += 1
                 for feature in 0..<2 {
-                    let value: Int
-                    switch entry {
-                    case .token(let token): value = Int(token)
-                    case .embedding(let name, let vector):
-                        value = 100_000 + name.utf8.reduce(0) { $0 + Int($1) } + vector
-                    }
-                    let hash = (value * (13 + 2 * feature) + 7 * position + 3 * feature) % 127
+                    let hash =
+                        (token(entry) * (13 + 2 * feature) + 7 * position + 3 * feature) % 127
                     sums[feature] += Double(hash) / 127
                 }
             }
             states += sums.map { Float($0 / Double(max(1, count))) }
         }
         return states
+    }
+
+    /// A token; vectors of textual inversions are numbered behind the vocabulary: first three of
+    /// one, then the others.
+    static func token(_ entry: TokenEntry) -> Int {
+        switch entry {
+        case .token(let token): Int(token)
+        case .embedding(let name, let vector): name == "one" ? 49411 : 49408 + vector
+        }
     }
 
     /// The hidden states of a conditioning, by that encoder.

@@ -74,11 +74,14 @@ private let tokenizer = PromptFixtures.tokenizer
             ("<b>", ["<b>.0"]),
             ("style", ["style"]),
             ("<styles>", ["<", "styles", ">"]),
+            ("<<style>_01<ÖX>_11", ["<", "style.0", "style.1", "_", "0", "1", "öx.1", "1"]),
+            ("<a>b> <a>c", ["<a>b>.0", "<a>.0", "c"]),
         ] as [(String, [String])], [PromptSyntax.plain, .compel])
     func diffusersFindsNamesInBrackets(
         _ example: (prompt: String, expected: [String]), syntax: PromptSyntax
     ) throws {
-        let found = try compile(example.prompt, syntax, ["style": 2, "<b>": 1])
+        let found = try compile(
+            example.prompt, syntax, ["style": 2, "<b>": 1, "öx": 3, "<a>b>": 1, "<a>": 1])
         #expect(content(found) == example.expected)
     }
 
@@ -122,9 +125,9 @@ private let tokenizer = PromptFixtures.tokenizer
     @Test(arguments: PromptSyntax.allCases, [0, -1, 76])
     func vectorsThatFitIntoNoChunkAreRefused(syntax: PromptSyntax, vectors: Int) throws {
         #expect(throws: PromptError.embedding(name: "x", vectors: vectors, limit: 75)) {
-            try PromptCompiler(
-                syntax: syntax, tokenizer: tokenizer, embeddings: ["x": vectors])
+            try compile("<x> x embedding:x", syntax, ["x": vectors])
         }
+        #expect(try compile("y", syntax, ["x": vectors]).rows.count == 1)
         let all = try compile("<x> x embedding:x", syntax, ["x": 75])
         #expect(all.rows.contains { $0.tokens == nil })
     }

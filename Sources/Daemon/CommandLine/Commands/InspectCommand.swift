@@ -4,7 +4,8 @@ import Encoders
 package struct InspectCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "inspect",
-        abstract: "Say what a checkpoint, LoRA or textual inversion is and what it can be used for.",
+        abstract:
+            "Say what a checkpoint, LoRA or textual inversion is and what it can be used for.",
         usage: "guidanced models inspect PATH [--format table|json]",
         discussion: """
             Reads names and shapes, not weights, so a file of many gigabytes takes no time. Knows \

@@ -1,4 +1,5 @@
 package import ArgumentParser
+import Encoders
 import Glibc
 import Logging
 
@@ -7,7 +8,9 @@ package struct ServeCommand: ParsableCommand {
         commandName: "serve", abstract: "Run the daemon.",
         usage: """
             guidanced serve [--bind ENDPOINT]... [--control ENDPOINT] [--model NAME=PATH]... \
-            [--default-model NAME] [--lora NAME=FILE]... [--embedding NAME=FILE]... [--precision f32] [--threads N] [--config FILE] [--log-level LEVEL]
+            [--default-model NAME] [--lora NAME=FILE]... [--embedding NAME=FILE]... \
+            [--precision [NAME=]PRECISIONS]... [--backend BACKEND] [--activation-budget BYTES] \
+            [--threads N] [--config FILE] [--log-level LEVEL]
             """,
         discussion: """
             Listens at ipc://$XDG_RUNTIME_DIR/guidanced.sock, or where that is unset at \
@@ -53,8 +56,31 @@ package struct ServeCommand: ParsableCommand {
             valueName: "name=file"), completion: .file())
     package var embedding: [String] = []
 
-    @Option(help: ArgumentHelp("The precision of the weights; f32.", valueName: "precision"))
-    package var precision: String?
+    @Option(
+        help: ArgumentHelp(
+            "The precisions of the weights: f32 (the default), bf16, int8 (scores only), auto, or "
+                + "several with commas, of which the first serves requests that name none; of all "
+                + "models or of the named one; may be repeated.",
+            valueName: "[name=]precisions"))
+    package var precision: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "What multiplies: packed (our kernels, the default) or openblas (f32 only).",
+            valueName: "backend"))
+    package var backend: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Vector instructions: portable, avx2, avx512, avx512-dot (default: the best).",
+            valueName: "set"))
+    package var instructions: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Memory for the activations that gradients keep, over all threads; beyond it they are "
+                + "recomputed (default: 1073741824).", valueName: "bytes"))
+    package var activationBudget: Int?
 
     @Option(
         help: ArgumentHelp(
@@ -119,7 +145,26 @@ package struct ServeCommand: ParsableCommand {
                 try ServeCommand.adapters(embedding, .embedding), .flags)
         }
         if let defaultModel { settings.defaultModel = Stated(defaultModel, .flags) }
-        if let precision { try SettingRules.checkPrecision(precision, .flags) }
+        if !precision.isEmpty {
+            var stated: [StatedPrecisions] = []
+            for text in precision {
+                stated.append(try SettingRules.namedPrecisions(text, .flags))
+            }
+            settings.precisions = Stated(stated, .flags)
+        }
+        if let backend {
+            settings.backend = Stated(try SettingRules.checkBackend(backend, .flags), .flags)
+        }
+        if let instructions {
+            settings.instructions = Stated(
+                try SettingRules.checkInstructions(instructions, .flags), .flags)
+        }
+        if let activationBudget {
+            settings.activationBudget = Stated(
+                try SettingRules.checkRange(
+                    activationBudget, SettingRules.activationBudget, "activation-budget", .flags),
+                .flags)
+        }
         if let threads {
             settings.threads = Stated(
                 try SettingRules.checkRange(threads, SettingRules.threads, "threads", .flags),
@@ -155,6 +200,7 @@ package struct ServeCommand: ParsableCommand {
                 StreamLogHandler.standardError(label: label)
             }
             log.logLevel = logLevel.level
+            try configuration.instructions?.choose()
             try Service(configuration, log: log).run()
             return .success
         }

@@ -50,7 +50,8 @@ enum FloatNarrowing {
         let mantissa = bits & 0x7f_ffff
         if exponent == 0 { return sign }
         if exponent < 113 {
-            return sign | UInt16(truncatingIfNeeded: (mantissa | 0x80_0000) >> UInt32(126 - exponent))
+            return sign
+                | UInt16(truncatingIfNeeded: (mantissa | 0x80_0000) >> UInt32(126 - exponent))
         }
         return sign | UInt16(exponent - 112) << 10 | UInt16(truncatingIfNeeded: mantissa >> 13)
     }

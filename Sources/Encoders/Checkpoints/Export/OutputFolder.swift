@@ -40,7 +40,8 @@ final class OutputFolder {
 
     /// Writes a file in pieces, one after another.
     func write(
-        _ name: String, _ pieces: (_ write: ([UInt8]) throws(EncoderError) -> Void)
+        _ name: String,
+        _ pieces: (_ write: ([UInt8]) throws(EncoderError) -> Void)
             throws(EncoderError) -> Void
     ) throws(EncoderError) {
         let place = path + "/" + name

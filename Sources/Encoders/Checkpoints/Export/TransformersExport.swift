@@ -110,7 +110,8 @@ public struct TransformersExport: Sendable {
         var vocabulary = JSONObject()
         for (token, spelling) in spellings.enumerated() { vocabulary[spelling] = .integer(token) }
         let end = "<|endoftext|>"
-        let pad = spellings.indices.contains(Int(tokenizer.padToken))
+        let pad =
+            spellings.indices.contains(Int(tokenizer.padToken))
             ? spellings[Int(tokenizer.padToken)] : end
         let special: JSONObject = [
             "bos_token": "<|startoftext|>", "eos_token": .string(end), "unk_token": .string(end),

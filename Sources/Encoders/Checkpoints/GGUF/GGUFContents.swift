@@ -5,8 +5,9 @@ import JSON
 enum GGUFContents {
     /// - Throws: `EncoderError` naming the field or tensor that is missing or wrong.
     static func contents(_ file: GGUFFile) throws(EncoderError) -> CheckpointContents {
-        guard file.metadata["clip.has_text_encoder"] != nil
-            || file.metadata["clip.has_vision_encoder"] != nil
+        guard
+            file.metadata["clip.has_text_encoder"] != nil
+                || file.metadata["clip.has_vision_encoder"] != nil
         else {
             // Other tools keep the original names.
             return try SingleFile.contents(file)
@@ -64,7 +65,11 @@ enum GGUFContents {
             guard case .numbers(let numbers) = value, numbers.count == 3,
                 numbers.allSatisfy({ $0.isFinite && (isMean || $0 > 0) })
             else { throw fault(file, key, "three numbers") }
-            if isMean { own.mean = numbers.map { Float($0) } } else { own.std = numbers.map { Float($0) } }
+            if isMean {
+                own.mean = numbers.map { Float($0) }
+            } else {
+                own.std = numbers.map { Float($0) }
+            }
         }
         let document = try own.transformersJSON(path: file.path)
         return .memory(

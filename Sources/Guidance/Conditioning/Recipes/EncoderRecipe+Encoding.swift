@@ -76,11 +76,11 @@ extension EncoderRecipe {
             needed, states: wantsHidden ? [state] : [],
             pooledAt: pooled == nil ? nil : endIndices, workspace: workspace)
         return encodings.map { encoding in
-            // The norm is the head's at every layer: a tower stored without its last block must give
-            // the same bits as the whole one.
+            // The norm is the final one at every layer: a tower stored without its last block must
+            // give the same bits as the whole one.
             let hidden = encoding.states.first ?? []
             return EncodedRow(
-                hidden: normalizesHidden && wantsHidden ? encoder.head.normalized(hidden) : hidden,
+                hidden: normalizesHidden && wantsHidden ? encoder.tower.normalized(hidden) : hidden,
                 pooled: pooled == .projected ? encoding.embedding : encoding.pooled)
         }
     }
