@@ -58,6 +58,10 @@ void gk_over_white(const uint8_t *rgba, size_t pixels, uint8_t *rgb) {
     GK_DISPATCH(gk_over_white)(rgba, pixels, rgb);
 }
 
+void gk_premultiply(const uint8_t *rgba, size_t pixels, uint8_t *output) {
+    GK_DISPATCH(gk_premultiply)(rgba, pixels, output);
+}
+
 size_t gk_first_not_finite(const float *values, size_t count) {
     return GK_DISPATCH(gk_first_not_finite)(values, count);
 }

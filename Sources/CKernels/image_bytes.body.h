@@ -109,14 +109,27 @@ void GK_V(gk_resize_bytes_across)(
     }
 }
 
+/// colour · alpha / 255, rounded: exact for every pair of bytes, in 16 bits.
+GK_INLINE uint8_t GK_V(times)(uint8_t color, uint8_t alpha) {
+    const uint16_t product = (uint16_t)(color * alpha + 128);
+    return (uint8_t)((uint16_t)(product + (product >> 8)) >> 8);
+}
+
 void GK_V(gk_over_white)(const uint8_t *restrict rgba, size_t pixels, uint8_t *restrict rgb) {
     for (size_t p = 0; p < pixels; p++) {
-        const uint16_t alpha = rgba[4 * p + 3];
-        for (size_t c = 0; c < 3; c++) {
-            // Below 65,536, and equal to division by 255 with rounding for every pair of bytes.
-            const uint16_t product = (uint16_t)((255 - rgba[4 * p + c]) * alpha + 128);
-            rgb[3 * p + c] =
-                (uint8_t)(255 - ((uint16_t)(product + (product >> 8)) >> 8));
-        }
+        const uint8_t alpha = rgba[4 * p + 3];
+        rgb[3 * p] = 255 - GK_V(times)(255 - rgba[4 * p], alpha);
+        rgb[3 * p + 1] = 255 - GK_V(times)(255 - rgba[4 * p + 1], alpha);
+        rgb[3 * p + 2] = 255 - GK_V(times)(255 - rgba[4 * p + 2], alpha);
+    }
+}
+
+void GK_V(gk_premultiply)(const uint8_t *restrict rgba, size_t pixels, uint8_t *restrict output) {
+    for (size_t p = 0; p < pixels; p++) {
+        const uint8_t alpha = rgba[4 * p + 3];
+        output[4 * p] = GK_V(times)(rgba[4 * p], alpha);
+        output[4 * p + 1] = GK_V(times)(rgba[4 * p + 1], alpha);
+        output[4 * p + 2] = GK_V(times)(rgba[4 * p + 2], alpha);
+        output[4 * p + 3] = alpha;
     }
 }

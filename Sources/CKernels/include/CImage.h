@@ -59,5 +59,8 @@ void gk_unit_planes(const uint8_t *input, size_t pixels, size_t channels, float 
 /// RGBA laid over white, as RGB: 255 − (255 − colour) · alpha / 255, rounded.
 void gk_over_white(const uint8_t *rgba, size_t pixels, uint8_t *rgb);
 
+/// RGBA with the colours multiplied by alpha / 255, rounded.
+void gk_premultiply(const uint8_t *rgba, size_t pixels, uint8_t *output);
+
 /// The index of the first value that is NaN or infinite, or `count`.
 size_t gk_first_not_finite(const float *values, size_t count);

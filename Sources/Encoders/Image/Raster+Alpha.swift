@@ -10,7 +10,15 @@ func multiply255(_ a: UInt8, _ b: UInt8) -> UInt8 {
 extension Raster {
     /// Colour multiplied by alpha, the last channel of 2 or 4 (modes La and RGBa).
     package var premultiplied: Raster {
-        mapped { color, alpha in multiply255(color, alpha) }
+        guard channels == 4 else { return mapped { multiply255($0, $1) } }
+        let pixels = width * height
+        let product = [UInt8](unsafeUninitializedCapacity: bytes.count) { output, count in
+            bytes.withUnsafeBufferPointer {
+                gk_premultiply($0.baseAddress, pixels, output.baseAddress)
+            }
+            count = bytes.count
+        }
+        return Raster(width: width, height: height, channels: 4, bytes: product)
     }
 
     /// The inverse of `premultiplied`, as far as eight bits allow; clipped, truncated.
