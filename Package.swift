@@ -38,7 +38,8 @@ let package = Package(
         // C of our own: vectorised loops, and libpng's setjmp discipline, which Swift cannot express.
         .target(name: "CKernels"),
         .target(
-            name: "CPNGReader", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png")]),
+            name: "CPNGReader", dependencies: ["CPNG"],
+            linkerSettings: [.linkedLibrary("png"), .linkedLibrary("z")]),
         // Files compiled into the binary: the CLIP vocabulary and the default model.
         .target(name: "CEmbedded", exclude: ["Data"]),
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "CDigest.h"
+#include "CImage.h"
 #include "CTeam.h"
 
 // Vectorised loops, each compiled for any x86-64, for AVX2 and for AVX-512 and chosen at run time

@@ -1,4 +1,4 @@
-// libpng behind calls that return instead of jumping, and the integer loops of the image resize.
+// libpng behind calls that return instead of jumping, and plain rows decoded on zlib alone.
 //
 // libpng reports errors with longjmp, which must never cross a Swift frame. Every function here
 // sets its own jump target, so the only thing a caller sees is a status and a message.
@@ -55,35 +55,6 @@ int image_png_write(
     size_t *count, char message[IMAGE_MESSAGE_SIZE]);
 
 void image_free(void *bytes);
-
-/// One direction of a separable resize: output i is the sum of weights[i * stride + t] *
-/// input[starts[i] + t] for t in 0 ..< counts[i], in 22-bit fixed point.
-typedef struct {
-    const int32_t *starts, *counts, *weights;
-    size_t stride; // weights kept for an output, at least the largest count
-    size_t outputs;
-} image_taps;
-
-/// Horizontal pass over `rows` rows of interleaved bytes.
-///
-/// Only the input columns `first_column ..< first_column + columns` are read; the starts are
-/// absolute columns within them. `scratch` holds 4 * columns values.
-void image_resample_rows(
-    const uint8_t *input, size_t input_row_bytes, size_t rows, size_t channels,
-    size_t first_column, size_t columns, image_taps taps, int32_t *scratch, uint8_t *output);
-
-/// Vertical pass: `starts` are rows of `input`; `row_bytes` is the size of a row on both sides.
-void image_resample_columns(
-    const uint8_t *input, size_t row_bytes, image_taps taps, uint8_t *output);
-
-/// Widens IEEE half-precision values exactly. `input` needs no alignment.
-void image_widen_half(const void *input, size_t count, float *output);
-
-/// Widens bfloat16 values exactly. `input` needs no alignment.
-void image_widen_bfloat(const void *input, size_t count, float *output);
-
-/// The index of the first value that is NaN or infinite, or `count`.
-size_t image_first_not_finite(const float *values, size_t count);
 
 #ifdef __cplusplus
 }

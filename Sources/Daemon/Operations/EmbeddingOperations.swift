@@ -85,7 +85,7 @@ enum EmbedImageOperation: Operation {
         let stage = try ImageStage(context)
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
-        return WorkPlan(stages: [stage.stage]) { () throws(WireFault) in
+        return WorkPlan(stages: stage.stages) { () throws(WireFault) in
             return Outcome(
                 model: model,
                 outputs: [

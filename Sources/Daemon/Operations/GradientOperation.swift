@@ -47,19 +47,20 @@ enum GradientOperation: Operation {
                 objectives[0] = .failure(error)
             }
         }
-        let backward = WorkPlan.Stage(
-            itemCount: images.count, groupSize: side.tower.preferredGroup
-        ) { items, worker in
+        let prepared = PreparedImages(count: images.count, side: side)
+        let stages = prepared.stages { item, worker throws(WireFault) in
+            try prepare(images, item, side, worker)
+        } run: { items, worker in
             guard case .success(let all) = objectives[0] else { return }
             // The budget for activations may allow fewer at a time than the tower prefers.
             let most = worker.gradientWorkspace(for: side.tower).capacity
             for start in stride(from: items.lowerBound, to: items.upperBound, by: most) {
                 differentiate(
-                    images, start..<min(start + most, items.upperBound), side,
+                    prepared, start..<min(start + most, items.upperBound), side,
                     { all[pairwise ? $0 : 0] }, worker, into: computed)
             }
         }
-        return WorkPlan(stages: prompts.stages + [combine, backward]) {
+        return WorkPlan(stages: prompts.stages + [combine] + stages) {
             () throws(WireFault) in
             if case .failure(let fault) = objectives[0] { throw fault }
             let results = computed.all.map { try? $0?.get() }
@@ -70,9 +71,22 @@ enum GradientOperation: Operation {
         }
     }
 
+    /// The tower's input by the differentiable map, whatever the image came as.
+    private static func prepare(
+        _ images: RequestImages, _ item: Int, _ side: ImageSide, _ worker: Worker
+    ) throws(WireFault) -> PreparedImages.Ready {
+        let (pixels, height, width) = try images.loadFloats(item, for: side)
+        do throws(EncoderError) {
+            let map = try worker.preprocessing(for: side, height: height, width: width)
+            return PreparedImages.Ready(pixels: map.forward(pixels), height: height, width: width)
+        } catch {
+            throw WireFault(error)
+        }
+    }
+
     /// Images that cannot be read fail alone; the others go through the tower together.
     private static func differentiate(
-        _ images: RequestImages, _ items: Range<Int>, _ side: ImageSide,
+        _ images: PreparedImages, _ items: Range<Int>, _ side: ImageSide,
         _ objective: (Int) -> PromptObjective, _ worker: Worker,
         into computed: Slots<Result<Computed, WireFault>>
     ) {
@@ -80,17 +94,17 @@ enum GradientOperation: Operation {
         var sources: [PixelGradient.Source] = []
         for item in items {
             do throws(WireFault) {
-                let (pixels, height, width) = try images.loadFloats(item, for: side)
+                let image = try images.take(item)
                 do throws(EncoderError) {
                     sources.append(
                         PixelGradient.Source(
-                            image: pixels, objective: objective(item),
+                            pixels: image.pixels, objective: objective(item),
                             preprocessing: try worker.preprocessing(
-                                for: side, height: height, width: width)))
+                                for: side, height: image.height, width: image.width)))
                 } catch {
                     throw WireFault(error)
                 }
-                ready.append((item, height, width))
+                ready.append((item, image.height, image.width))
             } catch {
                 computed[item] = .failure(error)
             }

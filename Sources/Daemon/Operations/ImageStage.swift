@@ -5,26 +5,27 @@ import IPC
 struct ImageStage: Sendable {
     let images: RequestImages
     private let side: ImageSide
+    private let prepared: PreparedImages
     private let slots: Slots<Result<[Float], WireFault>>
 
     /// - Throws: `bad_request` when the model has no image tower, and what `RequestImages` throws.
     init(_ context: OperationContext) throws(WireFault) {
         side = try ImageSide(context.model)
         images = try RequestImages(context.inputs, limit: context.limits.images)
+        prepared = PreparedImages(count: images.count, side: side)
         slots = Slots(count: images.count)
     }
 
     var count: Int { images.count }
     var embeddingWidth: Int { side.tower.embeddingWidth }
 
-    var stage: WorkPlan.Stage {
-        WorkPlan.Stage(itemCount: images.count, groupSize: side.tower.preferredGroup) {
-            items, worker in
+    var stages: [WorkPlan.Stage] {
+        prepared.stages(prepare: prepare) { items, worker in
             // Images that cannot be read fail alone; the others of the group are encoded together.
             var ready: [(item: Int, pixels: [Float])] = []
             for item in items {
                 do throws(WireFault) {
-                    ready.append((item, try pixels(item, worker)))
+                    ready.append((item, try prepared.take(item).pixels))
                 } catch {
                     slots[item] = .failure(error)
                 }
@@ -40,14 +41,20 @@ struct ImageStage: Sendable {
     }
 
     /// The tower's input: byte images take the exact path, floats the differentiable one.
-    private func pixels(_ item: Int, _ worker: Worker) throws(WireFault) -> [Float] {
+    private func prepare(
+        _ item: Int, _ worker: Worker
+    ) throws(WireFault) -> PreparedImages.Ready {
         let image = try images.load(item)
         do throws(EncoderError) {
             switch image {
-            case .decoded(let image): return try side.preprocessing.pixels(image)
+            case .decoded(let image):
+                return PreparedImages.Ready(
+                    pixels: try side.preprocessing.pixels(image), height: image.height,
+                    width: image.width)
             case .floats(let floats, let height, let width):
-                return try worker.preprocessing(for: side, height: height, width: width)
-                    .forward(floats)
+                let map = try worker.preprocessing(for: side, height: height, width: width)
+                return PreparedImages.Ready(
+                    pixels: map.forward(floats), height: height, width: width)
             }
         } catch {
             throw WireFault(error)

@@ -21,7 +21,7 @@ enum ScoreOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         let scoring = Scoring(metric: metric, logitScale: model.model.logitScale)
-        return WorkPlan(stages: prompts.stages + [images.stage]) { () throws(WireFault) in
+        return WorkPlan(stages: prompts.stages + images.stages) { () throws(WireFault) in
             let texts = try prompts.embeddings()
             let rows = images.embeddings.enumerated().map { index, image -> [Float] in
                 let candidates = pairwise ? [texts[index]] : texts
@@ -53,7 +53,7 @@ enum RankOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         let scoring = Scoring(metric: metric, logitScale: model.model.logitScale)
-        return WorkPlan(stages: prompts.stages + [images.stage]) { () throws(WireFault) in
+        return WorkPlan(stages: prompts.stages + images.stages) { () throws(WireFault) in
             let prompt = try prompts.embeddings()[0]
             let scores = images.embeddings.map { image in
                 image.map { scoring.score(image: $0, prompt: prompt) }
@@ -83,7 +83,7 @@ enum ClassifyOperation: Operation {
         let images = try ImageStage(context)
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
-        return WorkPlan(stages: classes.stages + [images.stage]) { () throws(WireFault) in
+        return WorkPlan(stages: classes.stages + images.stages) { () throws(WireFault) in
             let vectors = try classes.vectors()
             let rows = images.embeddings.map { image -> [Float] in
                 guard let image else { return vectors.map { _ in .nan } }

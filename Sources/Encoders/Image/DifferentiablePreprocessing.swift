@@ -1,3 +1,5 @@
+import CKernels
+
 /// Preprocessing without rounding: resize, crop and normalisation of a float image as one linear
 /// map (and a constant), with its exact transpose.
 ///
@@ -54,21 +56,46 @@ public struct DifferentiablePreprocessing: Sendable {
     /// - Returns: `[3, outputHeight, outputWidth]`.
     public func forward(_ image: [Float]) -> [Float] {
         precondition(image.count == 3 * inputHeight * inputWidth, "image of another size")
-        var output = [Float](repeating: 0, count: 3 * outputHeight * outputWidth)
-        // Rows first: that pass runs along contiguous memory and leaves the other little to do.
-        var strip = [Float](repeating: 0, count: rows.window.count * columns.reach.count)
-        image.withUnsafeBufferPointer { image in
-            output.withUnsafeMutableBufferPointer { output in
-                strip.withUnsafeMutableBufferPointer { strip in
+        let (area, outputArea) = (inputHeight * inputWidth, outputHeight * outputWidth)
+        let (reach, band) = (columns.reach, Self.band)
+        let corner = rows.padding * outputWidth + columns.padding
+        let room = columns.scratch
+        return [Float](unsafeUninitializedCapacity: 3 * outputArea) { output, count in
+            // Rows first: that pass runs along contiguous memory and leaves the other little to do.
+            // A band of their results at a time, which stays in the cache until it is used.
+            image.withUnsafeBufferPointer { image in
+                withUnsafeTemporaryAllocation(
+                    of: Float.self, capacity: band * reach.count + room
+                ) { memory in
+                    guard let source = image.baseAddress, let target = output.baseAddress,
+                        let strip = memory.baseAddress
+                    else { return }
                     for channel in 0..<3 {
-                        combineRows(image, channel: channel, into: strip)
-                        combineColumns(strip, channel: channel, into: output)
+                        let plane = target + channel * outputArea
+                        if rows.window.count < outputHeight || columns.window.count < outputWidth {
+                            plane.update(
+                                repeating: gain[channel] * fill + bias[channel], count: outputArea)
+                        }
+                        for row in stride(from: 0, to: rows.window.count, by: band) {
+                            let part = row..<min(row + band, rows.window.count)
+                            rows.combineAcross(
+                                source + channel * area + reach.lowerBound, stride: inputWidth,
+                                width: reach.count, outputs: part, into: strip,
+                                stride: reach.count)
+                            columns.combineAlong(
+                                strip, stride: reach.count, rows: part.count, gain: gain[channel],
+                                bias: bias[channel], scratch: strip + band * reach.count,
+                                into: plane + corner + row * outputWidth, stride: outputWidth)
+                        }
                     }
                 }
             }
+            count = 3 * outputArea
         }
-        return output
     }
+
+    /// Rows between the two passes at a time; a multiple of the lanes that the second one takes.
+    private static let band = 16
 
     /// The transpose of `forward`'s linear part: d(loss)/d(pixels) to d(loss)/d(image).
     ///
@@ -76,128 +103,175 @@ public struct DifferentiablePreprocessing: Sendable {
     /// - Returns: `[3, inputHeight, inputWidth]`; zero where the crop sees nothing.
     public func backward(_ dPixels: [Float]) -> [Float] {
         precondition(dPixels.count == 3 * outputHeight * outputWidth, "gradient of another size")
-        var dImage = [Float](repeating: 0, count: 3 * inputHeight * inputWidth)
-        var dStrip = [Float](repeating: 0, count: rows.window.count * columns.reach.count)
-        dPixels.withUnsafeBufferPointer { dPixels in
-            dImage.withUnsafeMutableBufferPointer { dImage in
-                dStrip.withUnsafeMutableBufferPointer { dStrip in
+        let (area, outputArea) = (inputHeight * inputWidth, outputHeight * outputWidth)
+        let corner = rows.padding * outputWidth + columns.padding
+        let (dRows, dColumns) = (rows.transposed, columns.transposed)
+        let (height, width) = (rows.window.count, columns.reach.count)
+        let isSeenWhole = rows.reach.count == inputHeight && width == inputWidth
+        let start = rows.reach.lowerBound * inputWidth + columns.reach.lowerBound
+        let room = dColumns.scratch
+        return [Float](unsafeUninitializedCapacity: 3 * area) { dImage, count in
+            dPixels.withUnsafeBufferPointer { dPixels in
+                withUnsafeTemporaryAllocation(of: Float.self, capacity: height * width + room) {
+                    memory in
+                    guard let source = dPixels.baseAddress, let target = dImage.baseAddress,
+                        let dStrip = memory.baseAddress
+                    else { return }
+                    if !isSeenWhole { target.update(repeating: 0, count: 3 * area) }
                     for channel in 0..<3 {
-                        dCombineColumns(dPixels, channel: channel, into: dStrip)
-                        dCombineRows(dStrip, channel: channel, into: dImage)
+                        dColumns.combineAlong(
+                            source + channel * outputArea + corner, stride: outputWidth,
+                            rows: height, gain: gain[channel], bias: 0,
+                            scratch: dStrip + height * width, into: dStrip, stride: width)
+                        dRows.combineAcross(
+                            dStrip, stride: width, width: width, outputs: 0..<dRows.count,
+                            into: target + channel * area + start, stride: inputWidth)
                     }
                 }
             }
-        }
-        return dImage
-    }
-
-    /// strip[r, x] = Σ_t rows.weights[r, t] · image[rows.starts[r] + t, x], for the columns in
-    /// reach.
-    private func combineRows(
-        _ image: UnsafeBufferPointer<Float>, channel: Int,
-        into strip: UnsafeMutableBufferPointer<Float>
-    ) {
-        let reach = columns.reach
-        let plane = channel * inputHeight * inputWidth + reach.lowerBound
-        for row in 0..<rows.window.count {
-            let target = row * reach.count
-            for x in 0..<reach.count { strip[target + x] = 0 }
-            for tap in 0..<rows.count(row) {
-                let weight = rows.weight(row, tap)
-                let source = plane + (rows.start(row) + tap) * inputWidth
-                for x in 0..<reach.count { strip[target + x] += weight * image[source + x] }
-            }
-        }
-    }
-
-    /// The transpose of `combineRows`, added to `dImage`.
-    private func dCombineRows(
-        _ dStrip: UnsafeMutableBufferPointer<Float>, channel: Int,
-        into dImage: UnsafeMutableBufferPointer<Float>
-    ) {
-        let reach = columns.reach
-        let plane = channel * inputHeight * inputWidth + reach.lowerBound
-        for row in 0..<rows.window.count {
-            let source = row * reach.count
-            for tap in 0..<rows.count(row) {
-                let weight = rows.weight(row, tap)
-                let target = plane + (rows.start(row) + tap) * inputWidth
-                for x in 0..<reach.count { dImage[target + x] += weight * dStrip[source + x] }
-            }
-        }
-    }
-
-    /// output[r, i] = gain · Σ_t columns.weights[i, t] · strip[r, columns.starts[i] + t] + bias,
-    /// and padding around it.
-    private func combineColumns(
-        _ strip: UnsafeMutableBufferPointer<Float>, channel: Int,
-        into output: UnsafeMutableBufferPointer<Float>
-    ) {
-        let plane = channel * outputHeight * outputWidth
-        let (gain, bias) = (gain[channel], bias[channel])
-        let (width, first) = (columns.reach.count, columns.reach.lowerBound)
-        if rows.window.count < outputHeight || columns.window.count < outputWidth {
-            let padding = gain * fill + bias
-            for index in plane..<plane + outputHeight * outputWidth { output[index] = padding }
-        }
-        for row in 0..<rows.window.count {
-            let target = plane + (row + rows.padding) * outputWidth + columns.padding
-            for column in 0..<columns.window.count {
-                let source = row * width + columns.start(column) - first
-                var sum: Float = 0
-                for tap in 0..<columns.count(column) {
-                    sum += columns.weight(column, tap) * strip[source + tap]
-                }
-                output[target + column] = gain * sum + bias
-            }
-        }
-    }
-
-    /// The transpose of `combineColumns`' linear part; overwrites `dStrip`.
-    private func dCombineColumns(
-        _ dOutput: UnsafeBufferPointer<Float>, channel: Int,
-        into dStrip: UnsafeMutableBufferPointer<Float>
-    ) {
-        let plane = channel * outputHeight * outputWidth
-        let gain = gain[channel]
-        let (width, first) = (columns.reach.count, columns.reach.lowerBound)
-        for index in 0..<rows.window.count * width { dStrip[index] = 0 }
-        for row in 0..<rows.window.count {
-            let source = plane + (row + rows.padding) * outputWidth + columns.padding
-            for column in 0..<columns.window.count {
-                let target = row * width + columns.start(column) - first
-                let dSum = gain * dOutput[source + column]
-                for tap in 0..<columns.count(column) {
-                    dStrip[target + tap] += columns.weight(column, tap) * dSum
-                }
-            }
+            count = 3 * area
         }
     }
 }
 
-/// The rows (or columns) of one direction as a sparse matrix in single precision.
+/// One direction of the resize of a plan, and its transpose.
 private struct SparseAxis: Sendable {
     let window: Range<Int>
     let padding: Int
     /// The input positions that any output reads.
     let reach: Range<Int>
-    private let taps: ResampleTaps
-    private let weights: [Float]
+    private let forward: SparseMatrix
+    /// From the window's samples to those in reach.
+    let transposed: SparseMatrix
 
     init(_ plan: AxisPlan, _ interpolation: Interpolation) {
         // An unchanged side is the identity, which the filters give as well, with more taps.
         let filter = plan.input == plan.resized ? .nearest : interpolation
-        taps = ResampleTaps(
+        let taps = ResampleTaps(
             filter, input: plan.input, resized: plan.resized, window: plan.window)
-        weights = taps.weights.map { Float($0) }
         window = plan.window
         padding = plan.padding
         reach = taps.reach
+        forward = SparseMatrix(taps)
+        transposed = SparseMatrix(transposing: taps, reach: taps.reach)
     }
 
-    @inline(__always) func start(_ output: Int) -> Int { Int(taps.starts[output]) }
-    @inline(__always) func count(_ output: Int) -> Int { Int(taps.counts[output]) }
-    @inline(__always) func weight(_ output: Int, _ tap: Int) -> Float {
-        weights[output * taps.stride + tap]
+    /// Floats of scratch memory that `combineAlong` needs.
+    var scratch: Int { gk_resize_along_scratch(reach.count, forward.count) }
+
+    /// As the matrix does, from input that starts at `reach`'s first column.
+    func combineAlong(
+        _ input: UnsafePointer<Float>, stride: Int, rows: Int, gain: Float, bias: Float,
+        scratch: UnsafeMutablePointer<Float>, into output: UnsafeMutablePointer<Float>,
+        stride outputStride: Int
+    ) {
+        forward.combineAlong(
+            input, stride: stride, rows: rows, columns: reach, gain: gain, bias: bias,
+            scratch: scratch, into: output, stride: outputStride)
+    }
+
+    func combineAcross(
+        _ input: UnsafePointer<Float>, stride: Int, width: Int, outputs: Range<Int>,
+        into output: UnsafeMutablePointer<Float>, stride outputStride: Int
+    ) {
+        forward.combineAcross(
+            input, stride: stride, width: width, outputs: outputs, into: output,
+            stride: outputStride)
+    }
+}
+
+/// A sparse matrix of single precision whose rows are runs of neighbours: output i is the sum of
+/// `weights[i * stride + t] * input[starts[i] + t]` for t in `0 ..< counts[i]`.
+private struct SparseMatrix: Sendable {
+    private let starts: [Int32]
+    private let counts: [Int32]
+    private let weights: [Float]
+    private let stride: Int
+    /// Outputs.
+    var count: Int { starts.count }
+    /// Inputs, of a matrix that starts at the first.
+    private let inputs: Int
+
+    init(_ taps: ResampleTaps) {
+        starts = taps.starts
+        counts = taps.counts
+        weights = taps.weights.map { Float($0) }
+        stride = taps.stride
+        inputs = taps.reach.upperBound
+    }
+
+    /// The transpose: outputs are the positions of `reach`, inputs the outputs of `taps`. Both ends of
+    /// the runs grow from one output to the next, so that the transpose has runs too.
+    init(transposing taps: ResampleTaps, reach: Range<Int>) {
+        var starts = [Int32](repeating: 0, count: reach.count)
+        var counts = starts
+        for output in taps.starts.indices {
+            let first = Int(taps.starts[output]) - reach.lowerBound
+            for position in first..<first + Int(taps.counts[output]) {
+                if counts[position] == 0 { starts[position] = Int32(output) }
+                counts[position] = Int32(output) - starts[position] + 1
+            }
+        }
+        let stride = Int(counts.max() ?? 0)
+        var weights = [Float](repeating: 0, count: stride * reach.count)
+        for output in taps.starts.indices {
+            for tap in 0..<Int(taps.counts[output]) {
+                let position = Int(taps.starts[output]) + tap - reach.lowerBound
+                weights[position * stride + output - Int(starts[position])] =
+                    Float(taps.weights[output * taps.stride + tap])
+            }
+        }
+        self.starts = starts
+        self.counts = counts
+        self.weights = weights
+        self.stride = stride
+        inputs = taps.starts.count
+    }
+
+    /// Floats of scratch memory that `combineAlong` over all inputs needs.
+    var scratch: Int { gk_resize_along_scratch(inputs, count) }
+
+    /// output[r, i] = gain · Σ_t weights[i, t] · input[r, starts[i] + t] + bias; `input` starts at
+    /// column `columns.lowerBound`, all of them without `columns`.
+    func combineAlong(
+        _ input: UnsafePointer<Float>, stride inputStride: Int, rows: Int,
+        columns: Range<Int>? = nil, gain: Float, bias: Float,
+        scratch: UnsafeMutablePointer<Float>, into output: UnsafeMutablePointer<Float>,
+        stride outputStride: Int
+    ) {
+        let columns = columns ?? 0..<inputs
+        withTaps(0..<count) {
+            gk_resize_along(
+                input, inputStride, rows, columns.lowerBound, columns.count, $0, gain, bias,
+                scratch, output, outputStride)
+        }
+    }
+
+    /// output[i, x] = Σ_t weights[i, t] · input[starts[i] + t, x] for i in `outputs`.
+    func combineAcross(
+        _ input: UnsafePointer<Float>, stride inputStride: Int, width: Int, outputs: Range<Int>,
+        into output: UnsafeMutablePointer<Float>, stride outputStride: Int
+    ) {
+        withTaps(outputs) {
+            gk_resize_across(input, inputStride, width, $0, output, outputStride)
+        }
+    }
+
+    private func withTaps(_ outputs: Range<Int>, _ body: (gk_float_taps) -> Void) {
+        starts.withUnsafeBufferPointer { starts in
+            counts.withUnsafeBufferPointer { counts in
+                weights.withUnsafeBufferPointer { weights in
+                    guard let starts = starts.baseAddress, let counts = counts.baseAddress,
+                        let weights = weights.baseAddress
+                    else { return }
+                    body(
+                        gk_float_taps(
+                            starts: starts + outputs.lowerBound,
+                            counts: counts + outputs.lowerBound,
+                            weights: weights + outputs.lowerBound * stride, stride: stride,
+                            outputs: outputs.count))
+                }
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-import CPNGReader
+import CKernels
 
 /// How floats are stored in a frame; the names are those of the Open Inference Protocol.
 public enum FloatFormat: String, Sendable, CaseIterable {
@@ -32,16 +32,26 @@ public enum PixelConversions {
                 actual: "\(bytes.count) bytes")
         }
         let count = 3 * pixels
+        var isFinite = true
         let values = [Float](unsafeUninitializedCapacity: count) { output, initialized in
-            switch format {
-            case .fp32:
-                UnsafeMutableRawBufferPointer(output).copyMemory(from: bytes)
-            case .fp16: image_widen_half(base, count, output.baseAddress)
-            case .bf16: image_widen_bfloat(base, count, output.baseAddress)
+            guard let target = output.baseAddress else { return }
+            // Each piece is checked while it is still in the cache.
+            let piece = 1 << 12
+            for start in stride(from: 0, to: count, by: piece) {
+                let size = min(piece, count - start)
+                let source = base + start * format.size
+                switch format {
+                case .fp32:
+                    UnsafeMutableRawPointer(target + start).copyMemory(
+                        from: source, byteCount: 4 * size)
+                case .fp16: gk_widen_f16(source, target + start, size)
+                case .bf16: gk_widen_bf16(source, target + start, size)
+                }
+                isFinite = gk_first_not_finite(target + start, size) == size && isFinite
             }
             initialized = count
         }
-        try checkFinite(values, height: height, width: width)
+        if !isFinite { try checkFinite(values, height: height, width: width) }
         return values
     }
 
@@ -67,7 +77,7 @@ public enum PixelConversions {
     public static func checkFinite(
         _ values: [Float], height: Int, width: Int
     ) throws(EncoderError) {
-        let index = image_first_not_finite(values, values.count)
+        let index = gk_first_not_finite(values, values.count)
         guard index < values.count else { return }
         let (channel, rest) = index.quotientAndRemainder(dividingBy: max(1, height * width))
         let (row, column) = rest.quotientAndRemainder(dividingBy: max(1, width))
@@ -93,17 +103,9 @@ extension DecodedImage {
             case .openCLIP: opaque
             }
         let (pixels, channels) = (width * height, raster.channels)
-        let table = (0...255).map { Float($0) / 255 }
         return [Float](unsafeUninitializedCapacity: 3 * pixels) { output, count in
-            raster.bytes.withUnsafeBufferPointer { input in
-                for channel in 0..<3 {
-                    let offset = channels == 3 ? channel : 0
-                    for pixel in 0..<pixels {
-                        output[channel * pixels + pixel] =
-                            table[
-                                Int(input[pixel * channels + offset])]
-                    }
-                }
+            raster.bytes.withUnsafeBufferPointer {
+                gk_unit_planes($0.baseAddress, pixels, channels, output.baseAddress)
             }
             count = 3 * pixels
         }

@@ -1,3 +1,5 @@
+import CKernels
+
 /// a·b/255, rounded, for bytes (exact for every pair; Pillow's MULDIV255).
 @inline(__always)
 func multiply255(_ a: UInt8, _ b: UInt8) -> UInt8 {
@@ -8,7 +10,15 @@ func multiply255(_ a: UInt8, _ b: UInt8) -> UInt8 {
 extension Raster {
     /// Colour multiplied by alpha, the last channel of 2 or 4 (modes La and RGBa).
     package var premultiplied: Raster {
-        mapped { color, alpha in multiply255(color, alpha) }
+        guard channels == 4 else { return mapped { multiply255($0, $1) } }
+        let pixels = width * height
+        let product = [UInt8](unsafeUninitializedCapacity: bytes.count) { output, count in
+            bytes.withUnsafeBufferPointer {
+                gk_premultiply($0.baseAddress, pixels, output.baseAddress)
+            }
+            count = bytes.count
+        }
+        return Raster(width: width, height: height, channels: 4, bytes: product)
     }
 
     /// The inverse of `premultiplied`, as far as eight bits allow; clipped, truncated.
@@ -93,14 +103,8 @@ extension DecodedImage {
         case .rgba:
             let pixels = width * height
             let flat = [UInt8](unsafeUninitializedCapacity: pixels * 3) { output, count in
-                bytes.withUnsafeBufferPointer { input in
-                    for pixel in 0..<pixels {
-                        let alpha = input[4 * pixel + 3]
-                        for channel in 0..<3 {
-                            output[3 * pixel + channel] = Self.overWhite(
-                                input[4 * pixel + channel], alpha: alpha)
-                        }
-                    }
+                bytes.withUnsafeBufferPointer {
+                    gk_over_white($0.baseAddress, pixels, output.baseAddress)
                 }
                 count = pixels * 3
             }

@@ -1,4 +1,4 @@
-import CPNGReader
+import CKernels
 
 /// Interleaved 8-bit samples between two steps of preprocessing: height × width × channels.
 package struct Raster {
@@ -95,15 +95,17 @@ extension Raster {
         let weights = taps.fixedPoint
         let reach = taps.reach
         let size = taps.starts.count * rows.count * channels
-        var scratch = [Int32](repeating: 0, count: 4 * reach.count)
+        let room = gk_resize_scratch(reach.count, taps.starts.count, channels)
         let resized = [UInt8](unsafeUninitializedCapacity: size) { output, count in
             bytes.withUnsafeBufferPointer { input in
                 guard let base = input.baseAddress, size > 0 else { return }
                 withTaps(taps, weights) { taps in
-                    image_resample_rows(
-                        base + rows.lowerBound * width * channels, width * channels, rows.count,
-                        channels, reach.lowerBound, reach.count, taps, &scratch,
-                        output.baseAddress)
+                    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: room) { scratch in
+                        gk_resize_bytes_along(
+                            base + rows.lowerBound * width * channels, width * channels,
+                            rows.count, channels, reach.lowerBound, reach.count, taps,
+                            scratch.baseAddress, output.baseAddress)
+                    }
                 }
                 count = size
             }
@@ -119,7 +121,7 @@ extension Raster {
             bytes.withUnsafeBufferPointer { input in
                 guard let base = input.baseAddress, size > 0 else { return }
                 withTaps(taps, weights) { taps in
-                    image_resample_columns(base, width * channels, taps, output.baseAddress)
+                    gk_resize_bytes_across(base, width * channels, taps, output.baseAddress)
                 }
                 count = size
             }
@@ -129,13 +131,13 @@ extension Raster {
     }
 
     private func withTaps(
-        _ taps: ResampleTaps, _ weights: [Int32], _ body: (image_taps) -> Void
+        _ taps: ResampleTaps, _ weights: [Int32], _ body: (gk_byte_taps) -> Void
     ) {
         taps.starts.withUnsafeBufferPointer { starts in
             taps.counts.withUnsafeBufferPointer { counts in
                 weights.withUnsafeBufferPointer { weights in
                     body(
-                        image_taps(
+                        gk_byte_taps(
                             starts: starts.baseAddress, counts: counts.baseAddress,
                             weights: weights.baseAddress, stride: taps.stride,
                             outputs: taps.starts.count))

@@ -11,22 +11,44 @@ public struct PixelGradient: Sendable {
 
     /// One image of a group, on its way to the gradient.
     public struct Source: Sendable {
-        /// [3, H, W], nominally 0…1; values outside are not clamped.
-        public let image: [Float]
+        fileprivate enum Content: Sendable {
+            case image([Float])
+            case pixels([Float])
+        }
+
+        fileprivate let content: Content
         public let objective: PromptObjective
         /// The differentiable map for this H × W and the tower.
         public let preprocessing: DifferentiablePreprocessing
 
+        /// - Parameter image: [3, H, W], nominally 0…1; values outside are not clamped.
         public init(
             image: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing
         ) {
-            self.image = image
+            content = .image(image)
             self.objective = objective
             self.preprocessing = preprocessing
         }
+
+        /// - Parameter pixels: what `preprocessing.forward` made of the image, [3, S, S].
+        public init(
+            pixels: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing
+        ) {
+            content = .pixels(pixels)
+            self.objective = objective
+            self.preprocessing = preprocessing
+        }
+
+        /// The tower's input.
+        fileprivate var pixels: [Float] {
+            switch content {
+            case .image(let image): preprocessing.forward(image)
+            case .pixels(let pixels): pixels
+            }
+        }
     }
 
-    /// Resizes a group differentiably, encodes it, and goes all the way back.
+    /// Resizes a group differentiably where that is not done yet, encodes it, and goes all the way back.
     ///
     /// - Parameter sources: up to the workspace's capacity; an image's result does not depend on the
     ///   others.
@@ -36,7 +58,7 @@ public struct PixelGradient: Sendable {
     ) throws(EncoderError) -> [PixelGradient] {
         var evaluations: [PromptObjective.Evaluation] = []
         let pixels = workspace.meter.time(.preprocess) {
-            sources.map { $0.preprocessing.forward($0.image) }
+            sources.map(\.pixels)
         }
         let results = try tower.gradients(pixels, workspace: workspace) { index, embedding in
             let evaluation = sources[index].objective.evaluate(embedding)

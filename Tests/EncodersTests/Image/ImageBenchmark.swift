@@ -18,7 +18,10 @@ struct ImageBenchmark {
 
     @Test func timings() throws {
         let folder = getenv("GUIDANCED_IMAGE_BENCHMARK").map { String(cString: $0) } ?? ""
-        for name in ["photo-1024-rgb", "photo-1024-rgba", "photo-512-rgb", "noise-1024-rgb"] {
+        for name in [
+            "photo-1024-rgb", "photo-1024-rgba", "photo-512-rgb", "noise-1024-rgb",
+            "smooth-1024-rgb", "flat-1024-rgb", "gradient-1024-rgb",
+        ] {
             let file = try #require(fopen("\(folder)/\(name).png", "rb"))
             defer { fclose(file) }
             var bytes = [UInt8](repeating: 0, count: 16 << 20)
