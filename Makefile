@@ -45,11 +45,11 @@ parity: build setup-reference ## Full-size comparison with transformers, torch a
 bench-kernels: ## Speed of each kernel beside the processor's peak (KERNELS="products attention …")
 	@mkdir -p .build
 	@$(CLANG) -std=gnu11 -O2 -Wall -Wextra -Werror -ISources/CKernels/include Sources/CKernels/*.c \
-		Benchmarks/kernels/kernels.c -lpthread -o .build/bench-kernels
+		Benchmarks/kernels/kernels.c -lpthread -lm -o .build/bench-kernels
 	@.build/bench-kernels $(KERNELS)
 
 bench: build setup-bench ## Our speed beside PyTorch, ONNX Runtime and OpenVINO (hours; BENCH=--quick for minutes)
 	$(REFERENCE)/bin/python Benchmarks/bench.py $(BENCH)
 
 clean: ## Remove what the targets build
-	rm -rf .build demo parity bench $(VENV) $(REFERENCE)
+	rm -rf .build .build-openblas demo parity bench $(VENV) $(REFERENCE)

@@ -59,9 +59,12 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // Stands before malloc in the test executable alone.
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(
-            name: "EncodersTests", dependencies: ["Encoders", "JSON", "CKernels"],
+            name: "EncodersTests",
+            dependencies: ["Encoders", "JSON", "CKernels", "CAllocationCounter"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "GuidanceTests", dependencies: ["Guidance", "Encoders", "JSON"],

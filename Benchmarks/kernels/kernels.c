@@ -154,7 +154,7 @@ static product_case make_product(int element, size_t rows, size_t outputs, size_
     } else {
         uint8_t *bytes = memory(rows * c.x_stride);
         gk_quantize_rows(
-            (gk_view){x, c.x_stride, GK_F32}, rows, inputs, bytes, c.x_stride, c.x_scales);
+            NULL, (gk_view){x, c.x_stride, GK_F32}, rows, inputs, bytes, c.x_stride, c.x_scales);
         c.x = bytes;
     }
     if (element != GK_F32) free(x);
@@ -334,7 +334,8 @@ static void normalize_backward(void *context) {
 static void quantize(void *context) {
     const rows_case *c = context;
     gk_quantize_rows(
-        (gk_view){c->x, c->width, c->element}, c->rows, c->width, c->bytes, c->width, c->rstd);
+        seat, (gk_view){c->x, c->width, c->element}, c->rows, c->width, c->bytes, c->width,
+        c->rstd);
 }
 
 static rows_case make_rows(size_t rows, size_t width, int element) {

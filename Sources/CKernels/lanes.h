@@ -22,6 +22,8 @@ typedef int32_t i16 __attribute__((vector_size(64)));
 typedef float v16_loose __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t h16_loose __attribute__((vector_size(32), aligned(1), may_alias));
 typedef uint8_t b16 __attribute__((vector_size(16)));
+// The same at any address.
+typedef uint8_t b16_loose __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint16_t h16 __attribute__((vector_size(32)));
 typedef int32_t i16_loose __attribute__((vector_size(64), aligned(4), may_alias));
 

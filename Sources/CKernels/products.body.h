@@ -110,7 +110,20 @@ static void GK_V(product_chunk)(void *context, size_t chunk, size_t slot) {
     }
 }
 
-static void GK_V(multiply)(gk_seat *seat, const product *job) {
+static void GK_V(multiply)(gk_seat *seat, product *job) {
+    // The left factor's rows of a block are read once a panel: they should stay in the second-level
+    // cache. Blocks are whole tiles, nearly equally many in each, so that none has a row to itself.
+    const size_t fitting = (ROW_KIB << 10) / (job->depth * GROUP_BYTES);
+    const size_t wanted = fitting < LEAST_ROWS ? LEAST_ROWS : fitting > MOST_ROWS ? MOST_ROWS : fitting;
+    const size_t most = (wanted + GK_TILE_ROWS - 1) / GK_TILE_ROWS;
+    const size_t tiles = (job->rows + GK_TILE_ROWS - 1) / GK_TILE_ROWS;
+    const size_t cuts = (tiles + most - 1) / most;
+    job->row_block = (tiles + cuts - 1) / cuts * GK_TILE_ROWS;
     const size_t blocks = (job->rows + job->row_block - 1) / job->row_block;
+    // A chunk is some ten microseconds of work.
+    const size_t rows = job->row_block < job->rows ? job->row_block : job->rows;
+    job->panels_per_chunk = 1 + (16 << 10) / (rows * job->depth);
+    if (job->panels_per_chunk > job->panels) job->panels_per_chunk = job->panels;
+    job->panel_chunks = (job->panels + job->panels_per_chunk - 1) / job->panels_per_chunk;
     gk_seat_run(seat, blocks * job->panel_chunks, GK_V(product_chunk), (void *)job);
 }

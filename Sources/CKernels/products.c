@@ -5,6 +5,12 @@
 #include "packed_layout.h"
 #include "view_lanes.h"
 
+#ifndef ROW_KIB
+#define ROW_KIB 512
+#define LEAST_ROWS 112
+#define MOST_ROWS 448
+#endif
+
 /// A product on its way, cut into chunks of panels and rows.
 typedef struct {
     const gk_packed *packed;
@@ -30,15 +36,5 @@ void gk_multiply(
         .x_scales = x_scales, .rows = rows, .depth = gk_depth(packed->element, packed->inputs),
         .panels = panel_count(packed->outputs), .epilogue = epilogue,
     };
-    // The left factor's rows of a block are read once a panel: they should stay in the second-level
-    // cache. A chunk is some ten microseconds of work.
-    const size_t row_bytes = job.depth * GROUP_BYTES;
-    const size_t fitting = (512 << 10) / row_bytes;
-    job.row_block = fitting < 112 ? 112 : fitting > 448 ? 448 : fitting;
-    if (job.row_block > rows) job.row_block = rows;
-    const size_t panel_work = job.row_block * job.depth;
-    job.panels_per_chunk = 1 + (16 << 10) / panel_work;
-    if (job.panels_per_chunk > job.panels) job.panels_per_chunk = job.panels;
-    job.panel_chunks = (job.panels + job.panels_per_chunk - 1) / job.panels_per_chunk;
     GK_DISPATCH(multiply)(seat, &job);
 }

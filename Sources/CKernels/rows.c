@@ -1,4 +1,4 @@
-#include "view_lanes.h"
+#include "half_lanes.h"
 
 #define GK_BODY "rows.body.h"
 #include "variants.h"
@@ -37,7 +37,31 @@ float gk_dot(const float *a, const float *b, size_t count) {
 
 float gk_sum_of_squares(const float *x, size_t count) { return gk_dot(x, x, count); }
 
+/// Rows in a chunk: some microseconds of work.
+#define CHUNK_ROWS 8
+
+typedef struct {
+    gk_view x;
+    size_t rows, width;
+    uint8_t *y;
+    size_t y_stride;
+    float *scales;
+} quantize_job;
+
+static void quantize_chunk(void *context, size_t chunk, size_t slot) {
+    (void)slot;
+    const quantize_job *job = context;
+    const size_t row = chunk * CHUNK_ROWS;
+    const size_t rows = job->rows - row < CHUNK_ROWS ? job->rows - row : CHUNK_ROWS;
+    gk_view x = job->x;
+    x.base = (char *)x.base + row * x.stride * (x.element == GK_F32 ? 4 : 2);
+    GK_DISPATCH(quantize_rows)
+    (x, rows, job->width, job->y + row * job->y_stride, job->y_stride, job->scales + row);
+}
+
 void gk_quantize_rows(
-    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales) {
-    GK_DISPATCH(gk_quantize_rows)(x, rows, width, y, y_stride, scales);
+    gk_seat *seat, gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride,
+    float *scales) {
+    quantize_job job = {x, rows, width, y, y_stride, scales};
+    gk_seat_run(seat, (rows + CHUNK_ROWS - 1) / CHUNK_ROWS, quantize_chunk, &job);
 }

@@ -124,7 +124,14 @@ void gk_narrow_bf16(const float *x, uint16_t *y, size_t count);
 /// Each row becomes y = x / scale + 128, rounded, with the scale that makes its largest magnitude 127;
 /// columns from `width` up to `y_stride` become 128, which stands for zero. x must be finite.
 void gk_quantize_rows(
-    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales);
+    gk_seat *seat, gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride,
+    float *scales);
+
+// --- Memory ---------------------------------------------------------------------------------------
+
+/// Asks the system to back memory that is about to be written for the first time with large pages,
+/// where it has them: fewer faults now, fewer misses later. Changes nothing else.
+void gk_prefer_large_pages(void *memory, size_t bytes);
 
 #ifdef __cplusplus
 }

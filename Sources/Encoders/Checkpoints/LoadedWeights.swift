@@ -45,6 +45,8 @@ package struct LoadedWeights: Sendable {
         textTensors = Array(tensors[..<textCount])
         visionTensors = Array(tensors[textCount..<visionEnd])
         scaleTensors = Array(tensors[visionEnd...])
+        // Whoever keeps the source keeps the mapping: not its memory, which packing will want.
+        source.releasePages()
     }
 
     /// exp of the stored scale, which is taken from the reader.

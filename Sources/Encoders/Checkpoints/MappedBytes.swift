@@ -84,6 +84,13 @@ public final class MappedBytes: @unchecked Sendable {
         }
     }
 
+    /// Gives the memory of a mapped file back to the system; reading again brings it back from the file.
+    package func releasePages() {
+        guard descriptor >= 0, let address, count > 0 else { return }
+        // The mapping is private and never written to, so that nothing is lost.
+        madvise(UnsafeMutableRawPointer(mutating: address), count, MADV_DONTNEED)
+    }
+
     /// The bytes, valid while `body` runs.
     public func withUnsafeBytes<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result

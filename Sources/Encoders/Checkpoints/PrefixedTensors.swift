@@ -27,6 +27,8 @@ struct PrefixedTensors: TensorSource {
         try base.floats(prefix + name, shape: shape)
     }
 
+    func releasePages() { base.releasePages() }
+
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result? {

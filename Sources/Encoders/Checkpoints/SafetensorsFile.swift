@@ -50,6 +50,8 @@ public struct SafetensorsFile: TensorSource {
     public func shape(of name: String) -> [Int]? { entries[name]?.shape }
     public func storedType(of name: String) -> StoredType? { entries[name]?.type }
 
+    public func releasePages() { bytes.releasePages() }
+
     public func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result? {

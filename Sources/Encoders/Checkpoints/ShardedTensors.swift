@@ -69,6 +69,10 @@ public struct ShardedTensors: TensorSource {
         try shard(of: name)?.withStoredBytes(name, body) ?? nil
     }
 
+    public func releasePages() {
+        for shard in shards.values { shard.releasePages() }
+    }
+
     private func shard(of name: String) -> (any TensorSource)? {
         shardOf[name].flatMap { shards[$0] }
     }

@@ -86,6 +86,9 @@ public protocol TensorSource: Sendable {
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result?
+    /// Gives the memory of mapped files back to the system; what is read again afterwards is read from
+    /// the files again.
+    func releasePages()
 }
 
 extension TensorSource {

@@ -98,17 +98,38 @@ struct WeightReader {
             fc2Bias: try take(names.fc2 + ".bias", [width]))
     }
 
+    /// All blocks of a tower, read on all processors; the account is as if one after another were.
+    ///
+    /// - Throws: the error of the first block that has one.
+    mutating func layers(
+        _ count: Int, width: Int, mlpWidth: Int,
+        _ names: @escaping @Sendable (Int) -> LayerTensorNames
+    ) throws(EncoderError) -> [LayerWeights] {
+        let source = source
+        let blocks = concurrentMap(count) { index in
+            Result<(LayerWeights, [Taken]), EncoderError> { () throws(EncoderError) in
+                var reader = WeightReader(source)
+                let weights = try reader.layer(names(index), width: width, mlpWidth: mlpWidth)
+                return (weights, reader.taken)
+            }
+        }
+        var layers: [LayerWeights] = []
+        for block in blocks {
+            let (weights, own) = try block.get()
+            layers.append(weights)
+            taken += own
+        }
+        return layers
+    }
+
     mutating func text(
         _ configuration: TextConfiguration, names: TextTensorNames
     ) throws(EncoderError) -> TextWeights {
         let width = configuration.width
         let tokens = try take(names.tokenEmbedding, [configuration.vocabularySize, width])
         let positions = try take(names.positionEmbedding, [configuration.contextLength, width])
-        var layers: [LayerWeights] = []
-        for index in 0..<configuration.layers {
-            layers.append(
-                try layer(names.layer(index), width: width, mlpWidth: configuration.mlpWidth))
-        }
+        let layers = try layers(
+            configuration.layers, width: width, mlpWidth: configuration.mlpWidth, names.layer)
         let normWeight = try take(names.finalNorm + ".weight", [width])
         let normBias = try take(names.finalNorm + ".bias", [width])
         var projection: [Float]?
@@ -131,11 +152,8 @@ struct WeightReader {
         let positions = try take(names.positionEmbedding, [configuration.tokens, width])
         let preNormWeight = try take(names.preNorm + ".weight", [width])
         let preNormBias = try take(names.preNorm + ".bias", [width])
-        var layers: [LayerWeights] = []
-        for index in 0..<configuration.layers {
-            layers.append(
-                try layer(names.layer(index), width: width, mlpWidth: configuration.mlpWidth))
-        }
+        let layers = try layers(
+            configuration.layers, width: width, mlpWidth: configuration.mlpWidth, names.layer)
         let postNormWeight = try take(names.postNorm + ".weight", [width])
         let postNormBias = try take(names.postNorm + ".bias", [width])
         var projection: [Float]?

@@ -111,12 +111,12 @@ package final class QuantizedBuffer {
     var bytes: Int { values.bytes + scales.bytes }
 
     /// `x` in bytes; overwrites what was quantised before.
-    package func quantize(_ x: Block) -> Operand {
+    package func quantize(_ x: Block, seat: ComputeSeat = .alone) -> Operand {
         precondition(x.rows <= values.view.rows && x.columns <= values.view.columns, "too large")
         let stride = (x.columns + 3) / 4 * 4
         gk_quantize_rows(
-            x.view, x.rows, x.columns, values.view.base.assumingMemoryBound(to: UInt8.self), stride,
-            scales.view.base)
+            seat.pointer, x.view, x.rows, x.columns,
+            values.view.base.assumingMemoryBound(to: UInt8.self), stride, scales.view.base)
         return Operand(
             Block(
                 values.view.base, rows: x.rows, columns: x.columns, stride: stride, element: .s8),

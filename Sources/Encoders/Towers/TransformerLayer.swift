@@ -38,7 +38,7 @@ struct LayerScratch {
     /// A block as a product's left factor.
     func operand(_ block: Block, for linear: Linear) -> Operand {
         guard linear.element == .s8, let quantized else { return Operand(block) }
-        return quantized.quantize(block)
+        return quantized.quantize(block, seat: seat)
     }
 }
 

@@ -40,7 +40,8 @@ enum KernelReference {
     static func gelu(_ x: Double) -> Double { x * 0.5 * erfc(-x / 2.0.squareRoot()) }
 
     static func geluTanh(_ x: Double) -> Double {
-        0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        // (1 + tanh u)/2 without the cancellation where tanh u nears −1.
+        x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     }
 
     static func activation(_ activation: Activation, _ x: Double) -> Double {

@@ -97,8 +97,8 @@ private let widths = [1, 2, 7, 15, 16, 17, 31, 32, 33, 50, 77, 97, 257, 577, 768
         var scales = [Float](repeating: 0, count: rows)
         x.withUnsafeMutableBytes { x in
             gk_quantize_rows(
-                gk_view(base: x.baseAddress, stride: width, element: Int32(GK_F32)), rows, width,
-                &y, stride, &scales)
+                nil, gk_view(base: x.baseAddress, stride: width, element: Int32(GK_F32)), rows,
+                width, &y, stride, &scales)
         }
         for row in 0..<rows {
             let own = x[row * width..<(row + 1) * width]

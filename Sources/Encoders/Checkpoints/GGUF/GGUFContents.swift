@@ -150,6 +150,8 @@ struct ClipCppTensors: TensorSource {
         stored[name].flatMap { file.storedType(of: $0) }
     }
 
+    func releasePages() { file.releasePages() }
+
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result? {

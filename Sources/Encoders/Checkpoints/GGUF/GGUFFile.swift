@@ -62,6 +62,8 @@ struct GGUFFile: TensorSource {
     func shape(of name: String) -> [Int]? { entries[name]?.shape }
     func storedType(of name: String) -> StoredType? { entries[name]?.type }
 
+    func releasePages() { bytes.releasePages() }
+
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result? {

@@ -72,6 +72,8 @@ public struct TorchFile: TensorSource {
     public func shape(of name: String) -> [Int]? { views[name]?.shape }
     public func storedType(of name: String) -> StoredType? { views[name]?.type }
 
+    public func releasePages() { bytes.releasePages() }
+
     public func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result? {

@@ -49,6 +49,7 @@ final class AccountingSource: TensorSource {
     var tensorNames: [String] { base.tensorNames }
     func shape(of name: String) -> [Int]? { base.shape(of: name) }
     func storedType(of name: String) -> StoredType? { base.storedType(of: name) }
+    func releasePages() { base.releasePages() }
 
     func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
