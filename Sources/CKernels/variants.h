@@ -57,15 +57,19 @@
 #pragma clang attribute pop
 #undef GK_V
 #undef GK_TILE_ROWS
+#undef GK_HAS_AVX512
+#undef GK_HAS_NATIVE_BF16
 
 #else
-#define GK_HAS_NATIVE_BF16 0
-#define GK_HAS_AVX512 0
 #define GK_DISPATCH(name) name##_portable
 #endif
 
+#define GK_HAS_NATIVE_BF16 0
+#define GK_HAS_AVX512 0
 #define GK_V(name) name##_portable
 #define GK_TILE_ROWS 2
 #include GK_BODY
 #undef GK_V
 #undef GK_TILE_ROWS
+#undef GK_HAS_AVX512
+#undef GK_HAS_NATIVE_BF16

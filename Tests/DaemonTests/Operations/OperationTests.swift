@@ -148,6 +148,31 @@ import Testing
         #expect(try gradient.floats("loss")[1].isFinite)
     }
 
+    /// More images than are prepared before the tower takes them.
+    @Test func manyImagesComeInTheirOrderAndFailAlone() throws {
+        let fixture = try F()
+        let (count, size) = (1_400, 3 * 2 * 2)
+        let kinds: [[Float]] = (0..<3).map { kind in
+            (0..<size).map { (index: Int) -> Float in Float((index * 7 + kind * 5) % 11) / 10 }
+        }
+        let bad = [3, 1_000, 1_399]
+        var values: [Float] = []
+        for index in 0..<count { values += kinds[index % 3] }
+        for index in bad { values[index * size + 1] = Float.infinity }
+        let expected = try fixture.call(
+            "score", ["prompts": ["red"]], [F.floats([3, 3, 2, 2], Array(kinds.joined()))]
+        ).floats("scores")
+        let reply = fixture.call(
+            "score", ["prompts": ["red"]], [F.floats([count, 3, 2, 2], values)])
+        #expect(reply.items.map(\.index) == bad)
+        let scores = try reply.floats("scores")
+        let wrong = (0..<count).filter { (index: Int) -> Bool in
+            if bad.contains(index) { return !scores[index].isNaN }
+            return scores[index] != expected[index % 3]
+        }
+        #expect(wrong.isEmpty)
+    }
+
     @Test func resultsDoNotDependOnBatchOrThreads() throws {
         let one = try F(threads: 1)
         let many = try F(threads: 3)

@@ -5,14 +5,18 @@ import Testing
 /// The hot path works in its workspace: what it allocates is its results, and their number does not
 /// grow with the layers.
 @Suite(.enabled(if: allocation_counter_works() != 0)) struct AllocationTests {
-    /// Allocations of this thread while `body` runs, after it ran twice to warm up.
+    /// Allocations of this thread while `body` runs, after it ran once to warm up; the fewest of five
+    /// runs, as the Swift runtime fills caches of its own when it likes.
     private static func count(_ body: () throws -> Void) rethrows -> Int {
         try body()
-        try body()
-        allocation_counter_start()
-        defer { _ = allocation_counter_stop() }
-        try body()
-        return allocation_counter_stop()
+        var fewest = Int.max
+        for _ in 0..<5 {
+            allocation_counter_start()
+            defer { _ = allocation_counter_stop() }
+            try body()
+            fewest = min(fewest, Int(allocation_counter_stop()))
+        }
+        return fewest
     }
 
     private static func vision(layers: Int) -> VisionCase {
