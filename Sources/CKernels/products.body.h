@@ -40,25 +40,36 @@ GK_INLINE void GK_V(finish_lanes)(
     if (e->copy.base != NULL) GK_V(store_view)(&e->copy, row, column, v, n);
 }
 
-/// Sixteen columns of a tile, `n` of which exist.
+/// `vectors` times sixteen columns of a tile, all of a row before the next: rows may lie a multiple of the
+/// first-level cache's ways apart, and their lines would not wait for a second visit. `n` of the last
+/// sixteen exist.
 GK_INLINE void GK_V(finish_columns)(
-    const float *tile, size_t rows, size_t row, size_t column, size_t n, const product *job,
-    const int coarse) {
+    const float *tile, size_t rows, size_t row, size_t column, const size_t vectors, size_t n,
+    const product *job, const int coarse) {
     const gk_epilogue *e = job->epilogue;
     const gk_packed *packed = job->packed;
     const int bytes = packed->element == GK_S8;
-    v16 v, bias = {0}, scale = {0}, offset = {0};
-    if (e->bias != NULL) GK_V(load_some)(&bias, e->bias + column, n);
-    if (bytes) {
-        GK_V(load_some)(&scale, packed->scales + column, n);
-        GK_V(load_some)(&offset, (const float *)(const void *)(packed->sums + column), n);
+    v16 v, bias[2] = {{0}, {0}}, scale[2] = {{0}, {0}}, offset[2] = {{0}, {0}};
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < vectors; i++) {
+        const size_t at = column + i * LANES, count = i + 1 < vectors ? LANES : n;
+        if (e->bias != NULL) GK_V(load_some)(&bias[i], e->bias + at, count);
+        if (bytes) {
+            GK_V(load_some)(&scale[i], packed->scales + at, count);
+            GK_V(load_some)(&offset[i], (const float *)(const void *)(packed->sums + at), count);
+        }
     }
-    for (size_t i = 0; i < rows; i++) {
-        load16(&v, tile + i * GK_PANEL);
-        if (bytes)
-            v = __builtin_convertvector((i16)v - (i16)offset, v16) * scale * job->x_scales[row + i];
-        if (e->bias != NULL) v += bias;
-        GK_V(finish_lanes)(&v, n, row + i, column, e, coarse);
+    for (size_t r = 0; r < rows; r++) {
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < vectors; i++) {
+            load16(&v, tile + r * GK_PANEL + i * LANES);
+            if (bytes)
+                v = __builtin_convertvector((i16)v - (i16)offset[i], v16) * scale[i]
+                    * job->x_scales[row + r];
+            if (e->bias != NULL) v += bias[i];
+            GK_V(finish_lanes)(
+                &v, i + 1 < vectors ? LANES : n, row + r, column + i * LANES, e, coarse);
+        }
     }
 }
 
@@ -66,15 +77,15 @@ static void GK_V(finish_tile)(
     const float *tile, size_t rows, size_t row, size_t column, size_t columns,
     const product *job) {
     const int coarse = job->epilogue->y.element == GK_BF16;
-    for (size_t at = 0; at < columns; at += LANES) {
-        // Whole vectors apart, so that nothing in their loop asks how many lanes count.
-        if (columns - at >= LANES && coarse)
-            GK_V(finish_columns)(tile + at, rows, row, column + at, LANES, job, 1);
-        else if (columns - at >= LANES)
-            GK_V(finish_columns)(tile + at, rows, row, column + at, LANES, job, 0);
-        else
-            GK_V(finish_columns)(tile + at, rows, row, column + at, columns - at, job, coarse);
-    }
+    // Whole panels apart, so that nothing in their loop asks how many lanes count.
+    if (columns == GK_PANEL && coarse)
+        GK_V(finish_columns)(tile, rows, row, column, 2, LANES, job, 1);
+    else if (columns == GK_PANEL)
+        GK_V(finish_columns)(tile, rows, row, column, 2, LANES, job, 0);
+    else if (columns > LANES)
+        GK_V(finish_columns)(tile, rows, row, column, 2, columns - LANES, job, coarse);
+    else
+        GK_V(finish_columns)(tile, rows, row, column, 1, columns, job, coarse);
 }
 
 /// Some panels of some rows.
@@ -113,8 +124,9 @@ static void GK_V(product_chunk)(void *context, size_t chunk, size_t slot) {
 static void GK_V(multiply)(gk_seat *seat, product *job) {
     // The left factor's rows of a block are read once a panel: they should stay in the second-level
     // cache. Blocks are whole tiles, nearly equally many in each, so that none has a row to itself.
-    const size_t fitting = (ROW_KIB << 10) / (job->depth * GROUP_BYTES);
-    const size_t wanted = fitting < LEAST_ROWS ? LEAST_ROWS : fitting > MOST_ROWS ? MOST_ROWS : fitting;
+    const size_t fitting = BLOCK_BYTES / (job->depth * GROUP_BYTES);
+    const size_t wanted =
+        fitting < LEAST_ROWS ? LEAST_ROWS : fitting > MOST_ROWS ? MOST_ROWS : fitting;
     const size_t most = (wanted + GK_TILE_ROWS - 1) / GK_TILE_ROWS;
     const size_t tiles = (job->rows + GK_TILE_ROWS - 1) / GK_TILE_ROWS;
     const size_t cuts = (tiles + most - 1) / most;

@@ -5,11 +5,11 @@
 #include "packed_layout.h"
 #include "view_lanes.h"
 
-#ifndef ROW_KIB
-#define ROW_KIB 512
+/// Of a block of the left factor's rows: its size that should stay in the second-level cache, and how
+/// many rows it has at least and at most whatever they take.
+#define BLOCK_BYTES ((size_t)512 << 10)
 #define LEAST_ROWS 112
 #define MOST_ROWS 448
-#endif
 
 /// A product on its way, cut into chunks of panels and rows.
 typedef struct {

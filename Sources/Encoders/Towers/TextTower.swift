@@ -119,6 +119,7 @@ public final class TextTower: Sendable {
         try check(texts, workspace)
         guard !texts.isEmpty else { return [] }
         var used: [ArraySlice<Int32>] = []
+        used.reserveCapacity(texts.count)
         for tokens in texts { used.append(tokens[0...(try pooledIndex(tokens))]) }
         let blocks = workspace.blocks
         let (all, pooled) = rows(used, blocks)
@@ -205,6 +206,7 @@ public final class TextTower: Sendable {
         let count = spans.last?.upperBound ?? 0
         let all = LayerRows(sequences: blocks.sequences, count: count, queries: nil)
         var pooledRows: [Int] = []
+        pooledRows.reserveCapacity(texts.count)
         blocks.pooledSequences.removeAll()
         let isPooled = pooledAt != nil
         if let pooledAt {
@@ -223,7 +225,7 @@ public final class TextTower: Sendable {
             embedTokens(tokens[...], from: 0, into: stream.rows(span))
         }
         let deepest = wanted.max() ?? 0
-        var kept: [Int: [[Float]]] = [:]
+        var kept = [Int: [[Float]]](minimumCapacity: wanted.count)
         func keep(_ state: Int) {
             if wanted.contains(state) { kept[state] = spans.map { stream.rows($0).array() } }
         }
@@ -302,6 +304,7 @@ public final class TextTower: Sendable {
         }
         var row = prefix
         var last: [Int] = []
+        last.reserveCapacity(texts.count)
         for (index, tokens) in texts.enumerated() {
             let own = row..<row + tokens.count - prefix
             blocks.sequences.append(queries: own, position: prefix, prefix: 0..<prefix, own: own)
