@@ -127,12 +127,6 @@ void gk_quantize_rows(
     gk_seat *seat, gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride,
     float *scales);
 
-// --- Memory ---------------------------------------------------------------------------------------
-
-/// Asks the system to back memory that is about to be written for the first time with large pages,
-/// where it has them: fewer faults now, fewer misses later. Changes nothing else.
-void gk_prefer_large_pages(void *memory, size_t bytes);
-
 #ifdef __cplusplus
 }
 #endif

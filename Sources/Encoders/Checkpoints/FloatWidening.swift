@@ -1,5 +1,3 @@
-internal import CKernels
-
 /// Exact widening of stored numbers to fp32, and the search for values no weight may have.
 enum FloatWidening {
     /// Reads `count` elements of a stored type from bytes of any alignment.
@@ -15,7 +13,6 @@ enum FloatWidening {
         if type.isQuantized { return BlockWidening.floats(bytes, type: type, count: count) }
         return [Float](unsafeUninitializedCapacity: count) { output, initialized in
             initialized = count
-            gk_prefer_large_pages(output.baseAddress, 4 * count)
             guard let source = bytes.baseAddress, let target = output.baseAddress, count > 0 else {
                 return
             }

@@ -22,7 +22,6 @@ final class PackedMatrix: @unchecked Sendable {
         let bytes = gk_packed_bytes(element.rawValue, depth, columns)
         // A tile asks for memory ahead of where it reads, which need not exist.
         let data = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 64), alignment: 64)
-        gk_prefer_large_pages(data, bytes)
         let scales: UnsafeMutablePointer<Float>? =
             element == .s8 ? .allocate(capacity: columns) : nil
         let sums: UnsafeMutablePointer<Int32>? =
