@@ -1,7 +1,8 @@
 import Glibc
 
-/// How many threads may really run at once: the processors that this process is allowed to use,
-/// less when a container's quota gives it less time than that.
+/// How many threads are worth running at once: the physical cores among the processors that this
+/// process is allowed to use (two threads of one core share its multipliers), less when a container's
+/// quota gives it less time than that.
 package enum AvailableThreads {
     /// At least 1.
     package static var current: Int {
@@ -10,20 +11,43 @@ package enum AvailableThreads {
             .compactMap(ControlGroup.processors(quota:))
             .min()
         let allowed = readSmallFile("/proc/self/status").flatMap(processors(status:))
-        return max(min(allowed ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)), quota ?? .max), 1)
+        let cores = allowed.map { processors in
+            cores(of: processors) {
+                readSmallFile(
+                    "/sys/devices/system/cpu/cpu\($0)/topology/thread_siblings_list")
+            }
+        }
+        return max(min(cores ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)), quota ?? .max), 1)
     }
 
-    /// From the text of `/proc/self/status`: the processors in this process's affinity mask; `nil`
-    /// when it does not say.
-    package static func processors(status text: String) -> Int? {
+    /// Physical cores that some processors belong to.
+    ///
+    /// - Parameter siblings: what names a processor's core, the same for all processors of it; a
+    ///   processor without one counts as a core.
+    package static func cores(of processors: [Int], siblings: (Int) -> String?) -> Int {
+        var known: Set<String> = []
+        var alone = 0
+        for processor in processors {
+            if let name = siblings(processor) { known.insert(name) } else { alone += 1 }
+        }
+        return known.count + alone
+    }
+
+    /// From the text of `/proc/self/status`: the processors in this process's affinity mask, in
+    /// order; `nil` when it does not say.
+    package static func processors(status text: String) -> [Int]? {
         let name = "Cpus_allowed:"
         guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else {
             return nil
         }
+        // Groups of 32 bits, the highest first.
         let digits = line.dropFirst(name.count).filter { $0 != "," && $0 != "\t" && $0 != " " }
-        let bits = digits.map { $0.hexDigitValue?.nonzeroBitCount }
-        guard !bits.isEmpty, !bits.contains(nil) else { return nil }
-        return bits.reduce(0) { $0 + ($1 ?? 0) }
+        var processors: [Int] = []
+        for (place, digit) in digits.reversed().enumerated() {
+            guard let value = digit.hexDigitValue else { return nil }
+            for bit in 0..<4 where value & (1 << bit) != 0 { processors.append(4 * place + bit) }
+        }
+        return digits.isEmpty ? nil : processors
     }
 
     /// The first 16 KiB of a file of the kernel's; `nil` where it cannot be read.

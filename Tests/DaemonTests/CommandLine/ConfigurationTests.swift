@@ -167,12 +167,24 @@ import Testing
 
     @Test(
         arguments: [
-            ("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-7\n", 8),
-            ("Cpus_allowed:\t80000000,00000001\n", 2), ("Cpus_allowed:\n", nil), ("", nil),
+            ("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-7\n", Array(0..<8)),
+            ("Cpus_allowed:\t80000000,00000001\n", [0, 63]), ("Cpus_allowed:\n", nil), ("", nil),
             ("Cpus_allowed:\tzz\n", nil),
-        ] as [(String, Int?)])
-    func affinityIsCounted(text: String, expected: Int?) {
+        ] as [(String, [Int]?)])
+    func affinityIsRead(text: String, expected: [Int]?) {
         #expect(AvailableThreads.processors(status: text) == expected)
+    }
+
+    @Test func threadsOfACoreCountOnce() {
+        let siblings = ["0,4", "1,5", "2,6", "3,7", "0,4", "1,5", "2,6", "3,7"]
+        func cores(_ processors: [Int]) -> Int {
+            AvailableThreads.cores(of: processors) { $0 < 8 ? siblings[$0] : nil }
+        }
+        #expect(cores(Array(0..<8)) == 4)
+        #expect(cores([0, 4]) == 1)
+        #expect(cores([1, 2, 4]) == 3)
+        #expect(cores([8, 9]) == 2)
+        #expect(cores([]) == 0)
     }
 
     @Test func thereIsAlwaysAThread() {

@@ -84,7 +84,7 @@ package struct ServeCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Compute threads (default: one for each available processor).", valueName: "n"))
+            "Compute threads (default: one for each available core).", valueName: "n"))
     package var threads: Int?
 
     @Option(

@@ -17,7 +17,7 @@ package struct ConnectionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Compute threads (default: one for each available processor).", valueName: "n"))
+            "Compute threads (default: one for each available core).", valueName: "n"))
     package var threads: Int?
 
     @Option(
