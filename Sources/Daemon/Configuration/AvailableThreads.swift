@@ -11,13 +11,13 @@ package enum AvailableThreads {
             .compactMap(ControlGroup.processors(quota:))
             .min()
         let allowed = readSmallFile("/proc/self/status").flatMap(processors(status:))
-        let cores = allowed.map { processors in
-            cores(of: processors) {
-                readSmallFile(
-                    "/sys/devices/system/cpu/cpu\($0)/topology/thread_siblings_list")
-            }
-        }
-        return max(min(cores ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)), quota ?? .max), 1)
+        let count = allowed.map { cores(of: $0, siblings: siblings) }
+        return max(min(count ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)), quota ?? .max), 1)
+    }
+
+    /// The processors of one processor's core, as the kernel writes them; `nil` where it does not.
+    private static func siblings(_ processor: Int) -> String? {
+        readSmallFile("/sys/devices/system/cpu/cpu\(processor)/topology/thread_siblings_list")
     }
 
     /// Physical cores that some processors belong to.
