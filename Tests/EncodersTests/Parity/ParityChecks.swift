@@ -1,17 +1,45 @@
 import Encoders
 import Testing
 
-/// Compares a loaded model with its expected outputs, with the tolerances of fp32: embeddings and
-/// hidden states within 2·10⁻⁴ of the largest value and cosine ≥ 0.999999; gradients with cosine
-/// ≥ 0.99999 and relative length ≤ 10⁻³; scores within 10⁻⁴.
+/// Compares a loaded model with its expected outputs. In fp32: embeddings and hidden states within
+/// 2·10⁻⁴ of the largest value and cosine ≥ 0.999999; gradients with cosine ≥ 0.99999 and relative
+/// length ≤ 10⁻³; scores within 10⁻⁴. In bf16: cosine ≥ 0.9995, of gradients ≥ 0.995; scores within
+/// 5·10⁻³. In int8 embeddings alone: cosine ≥ 0.99.
 struct ParityChecks {
     let name: String
     let model: CLIPModel
     let expected: Expected
 
-    init(folder: String) throws {
-        name = folder.split(separator: "/").last.map(String.init) ?? folder
-        model = try .load(.directory(folder))
+    private struct Tolerance {
+        let cosine, gradientCosine, score: Double
+        /// Largest error by the largest value, and relative length of a gradient's error.
+        let maximum, gradientLength: Double
+    }
+
+    private var tolerance: Tolerance {
+        switch model.options.precision {
+        case .f32:
+            Tolerance(
+                cosine: 0.999_999, gradientCosine: 0.99999, score: 1e-4, maximum: 2e-4,
+                gradientLength: 1e-3)
+        case .bf16:
+            Tolerance(
+                cosine: 0.9995, gradientCosine: 0.995, score: 5e-3, maximum: .infinity,
+                gradientLength: .infinity)
+        case .int8:
+            Tolerance(
+                cosine: 0.99, gradientCosine: 1, score: 2e-2, maximum: .infinity,
+                gradientLength: 0)
+        }
+    }
+
+    init(folder: String, precision: Precision = .f32) throws {
+        name =
+            (folder.split(separator: "/").last.map(String.init) ?? folder)
+            + (precision == .f32 ? "" : " \(precision.rawValue)")
+        model = try .load(
+            try CheckpointTower.directory(.directory(folder)),
+            options: ComputeOptions(precision: precision))
         expected = try Expected(folder: folder)
     }
 
@@ -41,6 +69,7 @@ struct ParityChecks {
             try tower.embed(tokens: expected.padded($0), workspace: workspace)
         }
         #expect(try paddedEmbeddings == textEmbeddings(), "\(name): padding changes embeddings")
+        guard model.options.precision != .int8 else { return }
         let states = try expected.tokens.map {
             try tower.hiddenStates(tokens: expected.padded($0), workspace: workspace)
         }
@@ -52,6 +81,7 @@ struct ParityChecks {
         let tower = try #require(model.vision)
         let pixels = try expected.rows("image.pixels")
         try compare("image embeddings", imageEmbeddings(), expected.rows("image.embeddings"))
+        guard model.options.precision != .int8 else { return }
         let workspace = tower.makeWorkspace()
         try compare(
             "image hidden states", tower.hiddenStates(pixels[0], workspace: workspace),
@@ -64,24 +94,30 @@ struct ParityChecks {
         }
         let agreement = Agreement(result.dPixels, try expected.values("gradient"))
         print("parity \(name): gradient: \(agreement)")
-        #expect(agreement.cosine >= 0.99999, "\(name): gradient \(agreement)")
-        #expect(agreement.relativeLength <= 1e-3, "\(name): gradient \(agreement)")
+        #expect(agreement.cosine >= tolerance.gradientCosine, "\(name): gradient \(agreement)")
+        #expect(
+            agreement.relativeLength <= tolerance.gradientLength,
+            "\(name): gradient \(agreement)")
     }
 
     private func checkScores() throws {
         let texts = try textEmbeddings()
         let cosines = try imageEmbeddings().flatMap { image in texts.map { cosine(image, $0) } }
-        try compareScores("cosines", cosines, expected.values("scores.cosine"))
+        try compareScores("cosines", cosines, expected.values("scores.cosine"), tolerance.score)
+        // In fp32 logits are within the same bound; below it, within as much for a cosine.
+        let scale = model.options.precision == .f32 ? 1 : Double(model.logitScale)
         try compareScores(
-            "logits", cosines.map { Double(model.logitScale) * $0 }, expected.values("scores.logit")
-        )
+            "logits", cosines.map { Double(model.logitScale) * $0 },
+            expected.values("scores.logit"), tolerance.score * scale)
     }
 
-    private func compareScores(_ what: String, _ observed: [Double], _ wanted: [Float]) throws {
+    private func compareScores(
+        _ what: String, _ observed: [Double], _ wanted: [Float], _ tolerance: Double
+    ) throws {
         #expect(observed.count == wanted.count)
         let error = zip(observed, wanted).map { abs($0 - Double($1)) }.max() ?? .infinity
         print("parity \(name): \(what): largest error \(error)")
-        #expect(error <= 1e-4, "\(name): \(what): \(observed) against \(wanted)")
+        #expect(error <= tolerance, "\(name): \(what): \(observed) against \(wanted)")
     }
 
     private func compare(_ what: String, _ observed: [[Float]], _ wanted: [[Float]]) throws {
@@ -91,7 +127,8 @@ struct ParityChecks {
             let agreement = Agreement(pair.0, pair.1)
             worst.take(agreement)
             #expect(
-                agreement.relativeMaximum <= 2e-4 && agreement.cosine >= 0.999_999,
+                agreement.relativeMaximum <= tolerance.maximum
+                    && agreement.cosine >= tolerance.cosine,
                 """
                 \(name): \(what) \(index): \(agreement)
                 expected \(pair.1.prefix(4))… observed \(pair.0.prefix(4))…

@@ -7,6 +7,13 @@ import Testing
     func agreesWithTheReference(_ name: String) throws {
         try ParityChecks(folder: Fixture.models + "/" + name).run()
     }
+
+    #if PackedKernels
+        @Test(arguments: CheckpointLoadingTests.fixtures, [Precision.bf16, .int8])
+        func agreesInLowerPrecision(_ name: String, _ precision: Precision) throws {
+            try ParityChecks(folder: Fixture.models + "/" + name, precision: precision).run()
+        }
+    #endif
 }
 
 /// Folders that Tests/Generators/full_size.py wrote, named by the environment.
@@ -31,13 +38,21 @@ struct FullSizeParityTests {
         #expect(!FullSize.models.isEmpty, "nothing to compare in \(FullSize.folder ?? "")")
     }
 
-    @Test(arguments: FullSize.models)
-    func agreesWithTheReference(_ name: String) throws {
+    #if PackedKernels
+        static let precisions: [Precision] = [.f32, .bf16]
+    #else
+        static let precisions: [Precision] = [.f32]
+    #endif
+
+    @Test(arguments: FullSize.models, precisions)
+    func agreesWithTheReference(_ name: String, _ precision: Precision) throws {
         let folder = try #require(FullSize.folder) + "/" + name
         let clock = ContinuousClock()
         var checks: ParityChecks?
-        let loading = try clock.measure { checks = try ParityChecks(folder: folder) }
-        print("parity \(name): loaded in \(loading)")
+        let loading = try clock.measure {
+            checks = try ParityChecks(folder: folder, precision: precision)
+        }
+        print("parity \(name) \(precision.rawValue): loaded in \(loading)")
         try #require(checks).run()
     }
 }
