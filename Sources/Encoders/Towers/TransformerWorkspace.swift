@@ -215,12 +215,6 @@ final class TransformerWorkspace {
         if factor.element == .bf16 { factor.rows(0..<d.rows).narrow(from: d) }
     }
 
-    /// The gradient of the stream as a left factor.
-    func factor(_ d: Rows) -> Operand {
-        let factor = requireTape().factor.view
-        return Operand(factor.element == .f32 ? Block(d) : factor.rows(0..<d.rows))
-    }
-
     var scratch: LayerScratch {
         LayerScratch(
             normed: normed.view, gathered: gathered.view, attended: attended.view,
