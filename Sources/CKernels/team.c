@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define relax() _mm_pause()
@@ -26,6 +31,8 @@
 struct gk_seat {
     gk_team *team;
     _Atomic int taken;
+    /// The processor its thread was on when it sat down, or −1.
+    _Atomic int processor;
     _Alignas(64) _Atomic uint64_t ticket;
     _Atomic uint32_t count;
     _Atomic(gk_chunk) body;
@@ -37,6 +44,8 @@ struct gk_team {
     size_t places;
     size_t helpers;
     pthread_t *threads;
+    /// The helpers' thread numbers for the system; 0 until they run.
+    _Atomic pid_t *numbers;
     gk_seat *seats;
     _Atomic size_t busy;
     _Atomic int ending;
@@ -85,6 +94,7 @@ static void *helper_main(void *argument) {
     char name[16];
     snprintf(name, sizeof name, "helper-%zu", start.index);
     pthread_setname_np(pthread_self(), name);
+    atomic_store(&team->numbers[start.index], (pid_t)syscall(SYS_gettid));
 #endif
     // A busy thread's next region comes within microseconds; a helper that slept would come too late.
     const int64_t patience = 100000;
@@ -134,9 +144,11 @@ gk_team *gk_team_create(size_t places) {
     if (team == NULL) return NULL;
     team->places = places;
     team->threads = calloc(places, sizeof *team->threads);
+    team->numbers = calloc(places, sizeof *team->numbers);
     team->seats = aligned_alloc(64, places * sizeof *team->seats);
-    if (team->threads == NULL || team->seats == NULL) {
+    if (team->threads == NULL || team->numbers == NULL || team->seats == NULL) {
         free(team->threads);
+        free((void *)team->numbers);
         free(team->seats);
         free(team);
         return NULL;
@@ -145,6 +157,7 @@ gk_team *gk_team_create(size_t places) {
         gk_seat *seat = &team->seats[i];
         seat->team = team;
         atomic_init(&seat->taken, 0);
+        atomic_init(&seat->processor, -1);
         atomic_init(&seat->ticket, 0);
         atomic_init(&seat->count, 0);
         atomic_init(&seat->body, NULL);
@@ -176,8 +189,52 @@ void gk_team_destroy(gk_team *team) {
     pthread_cond_destroy(&team->wake);
     pthread_mutex_destroy(&team->mutex);
     free(team->threads);
+    free((void *)team->numbers);
     free(team->seats);
     free(team);
+}
+
+/// Keeps the threads of a team off each other's processors as they wake up.
+///
+/// The kernel often wakes a thread on the processor of the one that woke it, and moves it away only
+/// milliseconds later, which is the time of a whole item. So a thread that sits down where another sits moves
+/// on, and sleeping helpers may wake anywhere but where somebody sits. What is allowed is what the thread
+/// that sits down is allowed; nothing is bound to one processor, and a refusal changes nothing.
+static void spread(gk_team *team, gk_seat *seat) {
+#if defined(__linux__)
+    const int own = sched_getcpu();
+    atomic_store_explicit(&seat->processor, own, memory_order_relaxed);
+    cpu_set_t allowed, free_ones;
+    if (own < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    free_ones = allowed;
+    int shared = 0;
+    for (size_t i = 0; i < team->places; i++) {
+        const gk_seat *other = &team->seats[i];
+        if (other == seat || !atomic_load_explicit(&other->taken, memory_order_relaxed)) continue;
+        const int processor = atomic_load_explicit(&other->processor, memory_order_relaxed);
+        if (processor < 0) continue;
+        CPU_CLR((size_t)processor, &free_ones);
+        shared |= processor == own;
+    }
+    if (shared && CPU_COUNT(&free_ones) > 0
+        && sched_setaffinity(0, sizeof free_ones, &free_ones) == 0) {
+        const int moved = sched_getcpu();
+        atomic_store_explicit(&seat->processor, moved, memory_order_relaxed);
+        sched_setaffinity(0, sizeof allowed, &allowed);
+        if (moved >= 0) CPU_CLR((size_t)moved, &free_ones);
+    } else {
+        CPU_CLR((size_t)own, &free_ones);
+    }
+    if (atomic_load(&team->sleeping) == 0 || CPU_COUNT(&free_ones) == 0) return;
+    const size_t busy = atomic_load(&team->busy);
+    for (size_t i = 0; i < team->helpers && has_place(team, i, busy); i++) {
+        const pid_t number = atomic_load_explicit(&team->numbers[i], memory_order_relaxed);
+        if (number != 0) sched_setaffinity(number, sizeof free_ones, &free_ones);
+    }
+#else
+    (void)team;
+    (void)seat;
+#endif
 }
 
 gk_seat *gk_team_sit(gk_team *team) {
@@ -186,6 +243,7 @@ gk_seat *gk_team_sit(gk_team *team) {
         int free_seat = 0;
         if (!atomic_compare_exchange_strong(&team->seats[i].taken, &free_seat, 1)) continue;
         const size_t busy = atomic_fetch_add(&team->busy, 1) + 1;
+        if (team->helpers > 0) spread(team, &team->seats[i]);
         if (busy < team->places && atomic_load(&team->sleeping) > 0) {
             pthread_mutex_lock(&team->mutex);
             pthread_cond_broadcast(&team->wake);
@@ -200,6 +258,7 @@ void gk_team_leave(gk_seat *seat) {
     if (seat == NULL) return;
     gk_team *team = seat->team;
     atomic_fetch_sub(&team->busy, 1);
+    atomic_store_explicit(&seat->processor, -1, memory_order_relaxed);
     atomic_store(&seat->taken, 0);
     // The place that became free may be a sleeping helper's.
     if (atomic_load(&team->busy) > 0 && atomic_load(&team->sleeping) > 0) {

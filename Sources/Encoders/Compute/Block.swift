@@ -69,9 +69,9 @@ package final class BlockBuffer {
     /// Size of the values.
     package let bytes: Int
 
-    /// Rows are `columns` numbers long, rounded up to whole groups of four.
+    /// Rows are `element.rowStride(columns:)` numbers apart.
     package init(rows: Int, columns: Int, element: Element) {
-        let stride = (columns + 3) / 4 * 4
+        let stride = element.rowStride(columns: columns)
         bytes = max(rows * stride * element.bytes, 1)
         // Vectors may read up to a cache line behind the last number.
         let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes + 64, alignment: 64)
@@ -113,7 +113,7 @@ package final class QuantizedBuffer {
     /// `x` in bytes; overwrites what was quantised before.
     package func quantize(_ x: Block, seat: ComputeSeat = .alone) -> Operand {
         precondition(x.rows <= values.view.rows && x.columns <= values.view.columns, "too large")
-        let stride = (x.columns + 3) / 4 * 4
+        let stride = Element.s8.rowStride(columns: x.columns)
         gk_quantize_rows(
             seat.pointer, x.view, x.rows, x.columns,
             values.view.base.assumingMemoryBound(to: UInt8.self), stride, scales.view.base)

@@ -49,6 +49,20 @@ package enum Element: Int32, Sendable {
         case .s8: 1
         }
     }
+
+    /// Numbers from one row of a buffer to the next, for rows of `columns` numbers.
+    ///
+    /// Whole groups of four; from half a KiB on an odd number of cache lines. Rows that lie a multiple
+    /// of 4 KiB apart, as those of usual widths would, share one set of the first-level cache, which
+    /// holds fewer lines than a product reads rows at a time.
+    package func rowStride(columns: Int) -> Int {
+        let line = 64 / bytes
+        if columns * bytes < 512 { return (columns + 3) / 4 * 4 }
+        return ((columns + line - 1) / line | 1) * line
+    }
+
+    /// Bytes from one row of a buffer to the next.
+    func rowBytes(columns: Int) -> Int { rowStride(columns: columns) * bytes }
 }
 
 /// The library that multiplies by weights.

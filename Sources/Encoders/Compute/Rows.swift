@@ -24,9 +24,6 @@ package struct Rows {
         ConstantRows(base, rows: rows, columns: columns, stride: stride)
     }
 
-    /// Whether all values lie in one run.
-    package var isContiguous: Bool { stride == columns || rows <= 1 }
-
     package func rows(_ range: Range<Int>) -> Rows {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows outside the block")
         return Rows(
@@ -114,17 +111,19 @@ package struct ConstantRows {
 package final class RowBuffer {
     package let view: Rows
 
+    /// Rows are `Element.f32.rowStride(columns:)` floats apart; a single row is as long as it is.
     package init(rows: Int, columns: Int) {
-        let count = max(rows * columns, 1)
+        let stride = rows > 1 ? Element.f32.rowStride(columns: columns) : columns
+        let count = max(rows * stride, 1)
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Float>.stride, alignment: 64)
         let base = memory.bindMemory(to: Float.self, capacity: count)
         base.initialize(repeating: 0, count: count)
-        view = Rows(base, rows: rows, columns: columns)
+        view = Rows(base, rows: rows, columns: columns, stride: stride)
     }
 
     deinit { UnsafeMutableRawPointer(view.base).deallocate() }
 
     /// Size of the values, without the allocator's own.
-    package var bytes: Int { view.rows * view.columns * MemoryLayout<Float>.stride }
+    package var bytes: Int { view.rows * view.stride * MemoryLayout<Float>.stride }
 }

@@ -111,15 +111,19 @@ final class TransformerWorkspace {
     ///
     /// With R rows, width W, MLP width M and L layers, the kept states take R·(8·W + e·(3·W + M)) a
     /// layer (e = 4 in fp32, 2 in bfloat16), or that of a single layer and R·4·W a layer when they are
-    /// recomputed.
+    /// recomputed; rows are rounded up as `Element.rowStride(columns:)` says.
     static func gradientBytes(
         _ shape: TransformerShape, precision: Precision, capacity: GroupCapacity, recomputes: Bool
     ) -> Int {
-        let element = precision.activations.bytes
+        let element = precision.activations
         let (rows, width) = (capacity.rows, shape.width)
-        let layer = rows * (4 * width + element * (3 * width + shape.mlpWidth) + 16)
-        let streams = shape.layers * rows * 4 * width
-        let scratch = rows * width * (8 + 4 * element) + 8 * capacity.sequences * width
+        let (wide, narrow) = (
+            Element.f32.rowBytes(columns: width), element.rowBytes(columns: width)
+        )
+        let pair = element.rowBytes(columns: 2 * width)
+        let layer = rows * (wide + narrow + pair + element.rowBytes(columns: shape.mlpWidth) + 16)
+        let streams = shape.layers * rows * wide
+        let scratch = rows * (2 * wide + 2 * narrow + pair) + 2 * capacity.sequences * wide
         let attention =
             capacity.slots * scratchBytes(shape, precision, backward: true)
         return (recomputes ? 1 : shape.layers) * layer + streams + scratch + attention
