@@ -189,7 +189,7 @@ def in_shards(name: str, count: int = 3) -> Store:
 
     def store(folder: Path, weights: Weights) -> None:
         stem, suffix = name.rsplit(".", 1)
-        index = {}
+        index: dict[str, str] = {}
         for part in range(count):
             shard = f"{stem}-{part + 1:05}-of-{count:05}.{suffix}"
             names = list(weights)[part::count]

@@ -31,6 +31,7 @@ def quantised(values: NDArray[Any], kind: str) -> tuple[NDArray[np.uint8], NDArr
     with np.errstate(divide="ignore"):
         scaled = blocks * np.where(scale == 0, np.float32(0), np.float32(1) / scale)
     stored = scale.astype("<f2")
+    packed: NDArray[Any]
     if kind == "q8_0":
         # Halves go away from zero, as C's roundf has it.
         numbers = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)

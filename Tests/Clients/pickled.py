@@ -70,7 +70,7 @@ class _Archive:
             found = ("storage", kind, value.key, "cpu", value.values.size)
             return (*found, None) if legacy else found
 
-        pickler.persistent_id = persistent  # type: ignore[method-assign, assignment]
+        pickler.persistent_id = persistent  # type: ignore[method-assign]
         torch, utils = ModuleType("torch"), ModuleType("torch._utils")
         vars(torch).update(_CLASSES, _utils=utils)
         vars(utils)["_rebuild_tensor_v2"] = _rebuild_tensor_v2
@@ -79,8 +79,8 @@ class _Archive:
             pickler.dump(root)
         self.pickle = file.getvalue()
 
-    def write(self, path: Path, **texts: bytes) -> Path:
-        """A zip file, with further entries by name; `__` stands for a slash."""
+    def write(self, path: Path, more: Mapping[str, bytes] | None = None) -> Path:
+        """A zip file, with further entries by name."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
 
@@ -95,8 +95,8 @@ class _Archive:
             add("byteorder", b"little")
             for storage in self.storages:
                 add(f"data/{storage.key}", storage.values.tobytes())
-            for name, text in texts.items():
-                add(name.replace("__", "/"), text)
+            for name, text in (more or {}).items():
+                add(name, text)
             add("version", b"3\n")
         return path
 
@@ -180,5 +180,5 @@ def save_script(path: Path, tensors: Mapping[str, NDArray[Any]]) -> Path:
     archive = _Archive(build(tree, "CLIP"), __torch__=module)
     return archive.write(
         path,
-        **{"code____torch__.py": "".join(declarations).encode(), "constants.pkl": b"\x80\x02)."},
+        {"code/__torch__.py": "".join(declarations).encode(), "constants.pkl": b"\x80\x02)."},
     )

@@ -99,7 +99,7 @@ def twins(root: Path, values: str) -> Models:
 def pipeline_tensors(t: Towers) -> dict[str, Weights]:
     """The tensors of the pipelines' single files, with some that no text encoder has."""
     old, new, sd3 = "cond_stage_model.", "conditioner.embedders.", "text_encoders."
-    rest = {"model.diffusion_model.input_blocks.0.0.weight": np.full((4, 32), np.nan, np.float16)}
+    rest = {"model.diffusion_model.input_blocks.0.0.weight": np.full((4, 4, 3, 3), np.nan, np.float16)}
     positions = {
         f"{old}transformer.text_model.embeddings.position_ids": np.arange(make.CONTEXT, dtype=np.int64)[None]
     }
