@@ -179,13 +179,13 @@ def open_clip_state(root: Path, t: Towers) -> Models:
     return {"sd2": state(root / "h.pt", t.h), "sdxl-refiner": state(root / "g.pt", t.g)}
 
 
-def openai(root: Path, t: Towers) -> Models:
+def openai(root: Path, t: Towers, save: Callable[[Path, Weights], Path] = pickled.save_script) -> Models:
     """Matrices in fp16 and vectors in fp32, as OpenAI distributed its models."""
     tensors = make.with_image_tower(make.open_clip_names(t.l), 48)
     mixed = {name: value if value.ndim > 1 else value.astype(np.float32) for name, value in tensors.items()}
     sizes = {"input_resolution": 32, "context_length": make.CONTEXT, "vocab_size": make.VOCABULARY}
     numbers = {name: np.array(value, np.int64) for name, value in sizes.items()}
-    path = pickled.save_script(root / "ViT.pt", mixed | numbers)
+    path = save(root / "ViT.pt", mixed | numbers)
     return {"sd1": path, "flux-clip": path}
 
 
@@ -309,7 +309,8 @@ def in_directories(root: Path) -> Iterator[Form]:
 def in_lone_files(root: Path) -> Iterator[Form]:
     half = towers("half")
     yield Form("OpenAI's TorchScript `.pt`", openai(root / "openai", half))
-    yield Form("state dictionary of a whole H/14 model, `.pt`", open_clip_state(root / "state", half))
+    yield Form("OpenAI's state dictionary, `.pt`", openai(root / "openai-state", half, pickled.save))
+    yield Form("OpenCLIP's state dictionary of H/14, `.pt`", open_clip_state(root / "state", half))
     tokens = spellings(root)
     for kind in ["f32", "f16", "q8_0", "q4_0"]:
         models = clip_cpp(root / kind, half, kind, tokens, is_first=kind in ("f32", "q4_0"))
