@@ -105,7 +105,7 @@ def _with_tensors(value: object, key: Callable[[], str]) -> object:
     if isinstance(value, np.ndarray):
         return _Tensor(value, key())
     if isinstance(value, Mapping):
-        return type(value)((name, _with_tensors(member, key)) for name, member in value.items())  # type: ignore[call-arg]
+        return {name: _with_tensors(member, key) for name, member in value.items()}
     return value
 
 

@@ -1,8 +1,8 @@
 """Every recipe from every form of checkpoint in every dialect.
 
-The same random weights are stored in all forms; what the daemon makes of them must not differ by a bit from what it makes
-of a diffusers folder, which is compared with diffusers itself elsewhere. The table of what was served is the one in
-docs/conditioning.md; UPDATE_DOCS=1 writes it there.
+The same random weights are stored in all forms; what the daemon makes of them must not differ by a bit from
+what it makes of a diffusers folder, which is compared with diffusers itself elsewhere. The table of what was
+served is the one in docs/conditioning.md; UPDATE_DOCS=1 writes it there.
 """
 
 from __future__ import annotations
