@@ -40,7 +40,8 @@ def with_t5(pipe: Any, number: int, width: int) -> Any:
     torch.manual_seed(20 + number)
     config = T5Config(
         vocab_size=len(tokenizer), d_model=width, d_kv=8, d_ff=48, num_layers=2, num_heads=4,
-        feed_forward_proj="gated-gelu", pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, initializer_factor=2.0)  # fmt: skip
+        feed_forward_proj="gated-gelu", pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id, initializer_factor=2.0)  # fmt: skip
     pipe.register_modules(**{f"text_encoder_{number}": T5EncoderModel(config).eval(), f"tokenizer_{number}": tokenizer})
     return pipe
 
