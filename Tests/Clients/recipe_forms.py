@@ -55,7 +55,7 @@ def towers(values: str) -> Towers:
         )
     if values == "wide":
         return Towers(
-            make.text_tower(5, 768, 2, None), make.text_tower(6, 1024, 2, 64),
+            make.text_tower(5, 768, 2, None), make.text_tower(6, 1024, 3, 64),
             make.text_tower(7, 1280, 2, 64),
         )  # fmt: skip
     if values == "bf16":
