@@ -310,7 +310,7 @@ def in_lone_files(root: Path) -> Iterator[Form]:
     half = towers("half")
     yield Form("OpenAI's TorchScript `.pt`", openai(root / "openai", half))
     yield Form("OpenAI's state dictionary, `.pt`", openai(root / "openai-state", half, pickled.save))
-    yield Form("OpenCLIP's state dictionary of H/14, `.pt`", open_clip_state(root / "state", half))
+    yield Form("OpenCLIP's state dictionary, `.pt`", open_clip_state(root / "state", half))
     tokens = spellings(root)
     for kind in ["f32", "f16", "q8_0", "q4_0"]:
         models = clip_cpp(root / kind, half, kind, tokens, is_first=kind in ("f32", "q4_0"))
