@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Weights = dict[str, NDArray[np.float16]]
+import pickled
+
+# float16, float32, int64, or bfloat16's bits as uint16.
+Weights = dict[str, NDArray[Any]]
+# Writes weights into a folder.
+Store = Callable[[Path, Weights], None]
 
 VOCABULARY, CONTEXT = 49408, 77
 
@@ -87,14 +93,14 @@ def open_clip_names(weights: Weights) -> Weights:
     return result
 
 
-def with_image_tower(weights: Weights, projection: int) -> Weights:
+def with_image_tower(weights: Weights, projection: int, width: int = 64) -> Weights:
     """An open_clip model needs both towers; this one's images are of no interest."""
     rng = np.random.default_rng(9)
 
     def normal(*extents: int) -> NDArray[np.float16]:
         return (rng.standard_normal(extents, dtype=np.float32) * 0.1).astype(np.float16)
 
-    width = 64
+    hidden = 256
     result = dict(weights)
     result |= {
         "logit_scale": np.array(3.0, dtype=np.float16),
@@ -110,8 +116,8 @@ def with_image_tower(weights: Weights, projection: int) -> Weights:
     for name, outputs, inputs in [
         ("attn.in_proj_", 3 * width, width),
         ("attn.out_proj.", width, width),
-        ("mlp.c_fc.", 4 * width, width),
-        ("mlp.c_proj.", width, 4 * width),
+        ("mlp.c_fc.", hidden, width),
+        ("mlp.c_proj.", width, hidden),
     ]:
         result |= {
             f"{block}{name}weight": normal(outputs, inputs),
@@ -124,13 +130,38 @@ def prefixed(prefix: str, weights: Weights) -> Weights:
     return {prefix + name: value for name, value in weights.items()}
 
 
+def widened(weights: Weights) -> Weights:
+    """In fp32, exactly."""
+    return {
+        name: (value.astype(np.uint32) << 16).view(np.float32)
+        if value.dtype == np.uint16
+        else value.astype(np.float32)
+        for name, value in weights.items()
+    }
+
+
+def bfloat16(weights: Weights) -> Weights:
+    """The upper halves of the fp32 numbers."""
+    return {
+        name: (np.ascontiguousarray(value, np.float32).view(np.uint32) >> 16).astype(np.uint16).reshape(value.shape)
+        for name, value in weights.items()
+    }
+
+
+DATATYPES = {"float16": "F16", "float32": "F32", "uint16": "BF16", "int64": "I64"}
+
+
 def write(path: Path, weights: Weights) -> Path:
     """A safetensors file."""
     header: dict[str, Any] = {}
     end = 0
     for name, value in weights.items():
         start, end = end, end + value.nbytes
-        header[name] = {"dtype": "F16", "shape": list(value.shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": DATATYPES[value.dtype.name],
+            "shape": list(value.shape),
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
@@ -140,10 +171,46 @@ def write(path: Path, weights: Weights) -> Path:
     return path
 
 
-def transformers_folder(folder: Path, weights: Weights, activation: str) -> Path:
+def _write_any(path: Path, weights: Weights) -> Path:
+    return write(path, weights) if path.suffix == ".safetensors" else pickled.save(path, weights)
+
+
+def in_one(name: str) -> Store:
+    """One file: safetensors, or a pickle by any other suffix."""
+
+    def store(folder: Path, weights: Weights) -> None:
+        _write_any(folder / name, weights)
+
+    return store
+
+
+def in_shards(name: str, count: int = 3) -> Store:
+    """Several files and their index, tensors dealt out in turn."""
+
+    def store(folder: Path, weights: Weights) -> None:
+        stem, suffix = name.rsplit(".", 1)
+        index: dict[str, str] = {}
+        for part in range(count):
+            shard = f"{stem}-{part + 1:05}-of-{count:05}.{suffix}"
+            names = list(weights)[part::count]
+            _write_any(folder / shard, {key: weights[key] for key in names})
+            index |= {key: shard for key in names}
+        document = {"metadata": {}, "weight_map": dict(sorted(index.items()))}
+        (folder / f"{name}.index.json").write_text(json.dumps(document))
+
+    return store
+
+
+SAFETENSORS = in_one("model.safetensors")
+
+
+def transformers_folder(
+    folder: Path, weights: Weights, activation: str, store: Store = SAFETENSORS
+) -> Path:
     width, layers = shape(weights)
     projection = weights.get("text_projection.weight")
-    write(folder / "model.safetensors", weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    store(folder, weights)
     (folder / "config.json").write_text(
         json.dumps(
             {
@@ -169,13 +236,13 @@ def transformers_folder(folder: Path, weights: Weights, activation: str) -> Path
     return folder
 
 
-def open_clip_folder(folder: Path, weights: Weights) -> Path:
+def open_clip_folder(
+    folder: Path, weights: Weights, store: Store = in_one("open_clip_model.safetensors")
+) -> Path:
     width, layers = shape(weights)
     projection = weights["text_projection.weight"].shape[0]
-    write(
-        folder / "open_clip_model.safetensors",
-        with_image_tower(open_clip_names(weights), projection),
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    store(folder, with_image_tower(open_clip_names(weights), projection))
     (folder / "open_clip_config.json").write_text(
         json.dumps(
             {
@@ -203,10 +270,12 @@ def open_clip_folder(folder: Path, weights: Weights) -> Path:
     return folder
 
 
-def diffusers_folder(folder: Path, pipeline: str, **encoders: tuple[Weights, str]) -> Path:
+def diffusers_folder(
+    folder: Path, pipeline: str, store: Store = SAFETENSORS, **encoders: tuple[Weights, str]
+) -> Path:
     index: dict[str, Any] = {"_class_name": pipeline, "_diffusers_version": "0.42.1"}
     for name, (weights, activation) in encoders.items():
-        transformers_folder(folder / name, weights, activation)
+        transformers_folder(folder / name, weights, activation, store)
         kind = json.loads((folder / name / "config.json").read_text())["architectures"][0]
         index[name] = ["transformers", kind]
     (folder / "model_index.json").write_text(json.dumps(index))

@@ -1,21 +1,24 @@
 """Every recipe from every form of checkpoint in every dialect.
 
-The same random weights are stored in all forms; what the daemon makes of them must not differ by a bit. The diffusers
-folders among them are compared with diffusers itself elsewhere. The table of what was served is the one in
-docs/conditioning.md; UPDATE_DOCS=1 writes it there.
+The same random weights are stored in all forms; what the daemon makes of them must not differ by a bit from
+what it makes of a diffusers folder, which is compared with diffusers itself elsewhere. The table of what was
+served is the one in docs/conditioning.md; UPDATE_DOCS=1 writes it there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import checkpoints as make
+import recipe_forms as forms
 from daemon import ROOT, Daemon
 from guidanced import Client
 
@@ -28,122 +31,28 @@ PROMPTS = {
 RECIPES = ["sd1", "sd2", "sdxl", "sdxl-refiner", "sd3-clip", "flux-clip"]
 DOCUMENT = ROOT / "docs" / "conditioning.md"
 BEGIN, END = "<!-- table of recipes: begin -->", "<!-- table of recipes: end -->"
+EVERYTHING = "all"
 
-# Form of checkpoint → {recipe: model}. The first is what the others must equal.
-FORMS = {
-    "diffusers folder": {
-        "sd1": "folder-sd1", "sd2": "folder-sd2", "sdxl": "folder-sdxl",
-        "sdxl-refiner": "folder-refiner", "sd3-clip": "folder-sd3", "flux-clip": "folder-flux",
-    },
-    "single file of the pipeline (.safetensors)": {
-        "sd1": "file-sd1", "sd2": "file-sd2", "sdxl": "file-sdxl",
-        "sdxl-refiner": "file-refiner", "sd3-clip": "file-sd3", "flux-clip": "file-flux",
-    },
-    "transformers directory": {
-        "sd1": "lone-l", "sd2": "lone-h", "sdxl-refiner": "lone-g", "flux-clip": "lone-l",
-    },
-    "open_clip directory": {"sd2": "open-h", "sdxl-refiner": "open-g"},
-}  # fmt: skip
-# Bare files are known by their width, so they need towers of full width, and a twin to equal.
-BARE = {
-    "bare `clip_l.safetensors`": {"sd1": ("bare-l", "wide-l"), "flux-clip": ("bare-l", "wide-l")},
-    "bare `clip_g.safetensors`": {"sdxl-refiner": ("bare-g", "wide-g")},
-    "both bare files, `clip_l.safetensors+clip_g.safetensors`": {
-        "sd1": ("bare-pair", "wide-l"),
-        "sdxl": ("bare-pair", "wide-pair"),
-        "sdxl-refiner": ("bare-pair", "wide-g"),
-        "flux-clip": ("bare-pair", "wide-l"),
-    },
-}
+Vectors = list[np.ndarray]
 
 
-def build(root: Path) -> dict[str, Path]:
-    """All models; L has OpenAI's activation, H and G have LAION's."""
-    quick, gelu = "quick_gelu", "gelu"
-    l = make.text_tower(1, 64, 3, None)
-    l_projected = make.text_tower(2, 64, 3, 48)
-    g = make.text_tower(3, 64, 4, 56)
-    h = make.text_tower(4, 128, 3, 56)
-    l_unprojected = {name: value for name, value in l_projected.items() if "projection" not in name}
-    wide_l = make.text_tower(5, 768, 2, None)
-    wide_g = make.text_tower(6, 1280, 2, 64)
-    folder, old, new = make.diffusers_folder, "cond_stage_model.", "conditioner.embedders."
-    sd3 = "text_encoders."
-    trimmed = make.without_last_layer(h)
-    return {
-        "folder-sd1": folder(root / "fsd1", "StableDiffusionPipeline", text_encoder=(l, quick)),
-        "folder-sd2": folder(root / "fsd2", "StableDiffusionPipeline", text_encoder=(trimmed, gelu)),
-        "folder-sdxl": folder(
-            root / "fsdxl",
-            "StableDiffusionXLPipeline",
-            text_encoder=(l, quick),
-            text_encoder_2=(g, gelu),
-        ),
-        "folder-refiner": folder(
-            root / "frefiner", "StableDiffusionXLImg2ImgPipeline", text_encoder_2=(g, gelu)
-        ),
-        "folder-sd3": folder(
-            root / "fsd3",
-            "StableDiffusion3Pipeline",
-            text_encoder=(l_projected, quick),
-            text_encoder_2=(g, gelu),
-        ),
-        "folder-flux": folder(root / "fflux", "FluxPipeline", text_encoder=(l, quick)),
-        "file-sd1": make.write(root / "sd1.safetensors", make.prefixed(old + "transformer.", l)),
-        "file-sd2": make.write(
-            root / "sd2.safetensors", make.prefixed(old + "model.", make.open_clip_names(h))
-        ),
-        "file-sdxl": make.write(
-            root / "sdxl.safetensors",
-            make.prefixed(new + "0.transformer.", l)
-            | make.prefixed(new + "1.model.", make.open_clip_names(g)),
-        ),
-        "file-refiner": make.write(
-            root / "refiner.safetensors",
-            make.prefixed(new + "0.model.", make.open_clip_names(g)),
-        ),
-        "file-sd3": make.write(
-            root / "sd3.safetensors",
-            make.prefixed(sd3 + "clip_l.transformer.", l_projected)
-            | make.prefixed(sd3 + "clip_g.transformer.", g),
-        ),
-        "file-flux": make.write(
-            root / "flux.safetensors", make.prefixed(sd3 + "clip_l.transformer.", l)
-        ),
-        "lone-l": make.transformers_folder(root / "l", l, quick),
-        "lone-h": make.transformers_folder(root / "h", h, gelu),
-        "lone-g": make.transformers_folder(root / "g", g, gelu),
-        "open-h": make.open_clip_folder(root / "oh", h),
-        "open-g": make.open_clip_folder(root / "og", g),
-        "bare-l": make.write(root / "clip_l.safetensors", wide_l),
-        "wide-l": make.transformers_folder(root / "wl", wide_l, quick),
-        "bare-g": make.write(root / "clip_g.safetensors", wide_g),
-        "wide-g": make.transformers_folder(root / "wg", wide_g, gelu),
-        "bare-pair": Path(f"{root}/clip_l.safetensors+{root}/clip_g.safetensors"),
-        "wide-pair": folder(
-            root / "wpair",
-            "StableDiffusionXLPipeline",
-            text_encoder=(wide_l, quick),
-            text_encoder_2=(wide_g, gelu),
-        ),
-    }
-
-
-@pytest.fixture(scope="module")
-def g() -> Iterator[Client]:
-    with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
-        models = build(Path(folder) / "models")
-        arguments = [text for name, path in models.items() for text in ("--model", f"{name}={path}")]
-        running = Daemon(Path(folder), *arguments)
+@contextmanager
+def serving(folder: Path, models: dict[str, forms.Model]) -> Iterator[Client]:
+    """A daemon that keeps no finished prompts: models of equal fingerprints would share them."""
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps({"limits": {"conditioning_cache_bytes": 0}}))
+    arguments = [text for name, path in models.items() for text in ("--model", f"{name}={path}")]
+    running = Daemon(folder, "--config", str(settings), *arguments)
+    try:
         with Client(running.endpoint, control=running.control, timeout=120) as client:
             yield client
         assert running.stop() == 0, running.log.read_text()
+    finally:
+        running.kill()
 
 
-def vectors(g: Client, recipe: str, model: str, syntax: str) -> list[np.ndarray]:
-    found = g.condition(
-        PROMPTS[syntax], recipe, "blurry", syntax=syntax, long_prompts="chunk", model=model
-    )
+def vectors(g: Client, recipe: str, model: str, syntax: str) -> Vectors:
+    found = g.condition(PROMPTS[syntax], recipe, "blurry", syntax=syntax, long_prompts="chunk", model=model)
     every = [
         found.hidden_states,
         found.pooled,
@@ -155,37 +64,71 @@ def vectors(g: Client, recipe: str, model: str, syntax: str) -> list[np.ndarray]
     return kept
 
 
-def equal(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+def equal(a: Vectors, b: Vectors) -> bool:
     return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b))
 
 
-def test_every_form_gives_the_same_bits_and_the_table_is_true(g: Client) -> None:
+@cache
+def expected(values: str) -> dict[tuple[str, str], Vectors]:
+    """By recipe and dialect: what diffusers folders with these values give."""
+    with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
+        models = forms.twins(Path(folder) / "twins", values)
+        found = {}
+        with serving(Path(folder), models) as g:
+            for recipe in models:
+                for syntax in PROMPTS:
+                    found[recipe, syntax] = vectors(g, recipe, recipe, syntax)
+                # Each dialect has its own effect on a prompt with weights.
+                if recipe != "flux-clip":
+                    for syntax in ["a1111", "comfy", "compel"]:
+                        assert not equal(found[recipe, syntax], found[recipe, "plain"])
+        return found
+
+
+@cache
+def rows(group: str) -> tuple[str, ...]:
+    """The table's rows of a group of forms, all of whose vectors are as expected."""
+    lines = []
+    with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
+        found = list(forms.GROUPS[group](Path(folder) / "models"))
+        # Recipes that share a path share a model.
+        names: dict[str, str] = {}
+        for form in found:
+            for path in form.models.values():
+                names.setdefault(str(path), f"m{len(names)}")
+        with serving(Path(folder), {name: path for path, name in names.items()}) as g:
+            for form in found:
+                cells = []
+                for recipe in RECIPES:
+                    if recipe not in form.models:
+                        cells.append("–")
+                        continue
+                    for syntax in PROMPTS:
+                        ours = vectors(g, recipe, names[str(form.models[recipe])], syntax)
+                        assert equal(ours, expected(form.values)[recipe, syntax]), (form.title, recipe, syntax)
+                    cells.append(EVERYTHING)
+                lines.append(f"| {form.title} | " + " | ".join(cells) + " |")
+    return tuple(lines)
+
+
+@pytest.mark.parametrize("group", forms.GROUPS)
+def test_every_form_gives_the_same_bits(group: str) -> None:
+    assert rows(group)
+
+
+@pytest.mark.parametrize("values", ["bf16", "q8_0", "q4_0"])
+def test_rounded_weights_are_others(values: str) -> None:
+    for key, exact in expected("half").items():
+        assert not equal(exact, expected(values)[key]), key
+
+
+def test_the_table_is_true() -> None:
     lines = ["| Checkpoint | " + " | ".join(f"`{name}`" for name in RECIPES) + " |"]
     lines.append("|---" * (1 + len(RECIPES)) + "|")
-    everything = "all"
-    pairs: dict[str, dict[str, tuple[str, str]]] = {
-        form: {recipe: (model, FORMS["diffusers folder"][recipe]) for recipe, model in row.items()}
-        for form, row in FORMS.items()
-    }
-    for form, row in {**pairs, **BARE}.items():
-        cells = []
-        for recipe in RECIPES:
-            if recipe not in row:
-                cells.append("–")
-                continue
-            model, twin = row[recipe]
-            served = []
-            for syntax in PROMPTS:
-                ours, theirs = (vectors(g, recipe, name, syntax) for name in (model, twin))
-                assert equal(ours, theirs), (form, recipe, syntax)
-                # Each dialect has its own effect on a prompt with weights.
-                if syntax != "plain" and recipe != "flux-clip":
-                    assert not equal(ours, vectors(g, recipe, model, "plain"))
-                served.append(syntax)
-            cells.append(everything if served == list(PROMPTS) else ", ".join(served))
-        lines.append(f"| {form} | " + " | ".join(cells) + " |")
+    for group in forms.GROUPS:
+        lines += rows(group)
     names = ", ".join(f"`{name}`" for name in PROMPTS)
-    table = "\n".join([*lines, "", f"“{everything}”: in every dialect ({names})."])
+    table = "\n".join([*lines, "", f"“{EVERYTHING}”: in every dialect ({names})."])
     text = DOCUMENT.read_text()
     before, rest = text.split(BEGIN)
     written, after = rest.split(END)
@@ -195,13 +138,20 @@ def test_every_form_gives_the_same_bits_and_the_table_is_true(g: Client) -> None
     assert written.strip() == table, "docs/conditioning.md: run this test with UPDATE_DOCS=1"
 
 
-def test_what_a_model_cannot_serve_is_refused_by_name(g: Client) -> None:
-    recipes = {model["name"]: model["recipes"] for model in g.models()}
-    assert recipes["file-sdxl"] == recipes["folder-sdxl"]
-    assert recipes["file-sd3"] == recipes["folder-sd3"]
-    assert recipes["bare-l"] == ["sd1", "flux-clip"]
-    assert recipes["bare-pair"][0] == "sdxl"
-    with pytest.raises(Exception, match="sdxl needs clip_l"):
-        g.condition("a cat", "sdxl", model="lone-l")
-    with pytest.raises(Exception, match="projection"):
-        g.condition("a cat", "sd3-clip", model="file-sdxl")
+def test_what_a_model_cannot_serve_is_refused_by_name(tmp_path: Path) -> None:
+    half, wide = forms.towers("half"), forms.towers("wide")
+    files = forms.single_files(tmp_path / "files", half, forms.make.write, "safetensors")
+    lone = forms.transformers(tmp_path / "lone", half, forms.make.SAFETENSORS)
+    bare = forms.make.write(tmp_path / "clip_l.safetensors", wide.l)
+    models: dict[str, forms.Model] = {
+        "xl": files["sdxl"], "sd3": files["sd3-clip"], "lone": lone["sd1"], "bare": bare,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="guidanced-") as folder, serving(Path(folder), models) as g:
+        recipes = {model["name"]: model["recipes"] for model in g.models()}
+        assert recipes["xl"] == ["sdxl", "sd1", "sdxl-refiner", "flux-clip"]
+        assert recipes["sd3"] == ["sd3-clip", "sd1", "sdxl", "sdxl-refiner", "flux-clip"]
+        assert recipes["bare"] == ["sd1", "flux-clip"]
+        with pytest.raises(Exception, match="sdxl needs clip_l"):
+            g.condition("a cat", "sdxl", model="lone")
+        with pytest.raises(Exception, match="projection"):
+            g.condition("a cat", "sd3-clip", model="xl")

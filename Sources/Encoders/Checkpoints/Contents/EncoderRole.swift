@@ -18,7 +18,7 @@ public enum CheckpointFormat: String, Sendable, Equatable, CaseIterable {
     case transformers
     /// A directory with `open_clip_config.json`, or OpenCLIP's weights alone.
     case openCLIP = "open_clip"
-    /// A file as OpenAI distributed CLIP: a TorchScript module.
+    /// A file as OpenAI distributed CLIP: a TorchScript module, or its state dictionary.
     case openAI = "openai"
     /// A pipeline's directory with `model_index.json`.
     case diffusers

@@ -103,7 +103,7 @@ enum SingleFile {
             role: .clip, configuration: configuration, tokenizerFiles: nil,
             preprocessingFiles: nil, padToken: layout == .openCLIP ? 0 : nil, tensors: source)
         return CheckpointContents(
-            path: source.path, format: source.container == .torchScript ? .openAI : .openCLIP,
+            path: source.path, format: isOpenAI(source) ? .openAI : .openCLIP,
             towers: [tower])
     }
 
@@ -127,7 +127,17 @@ enum SingleFile {
             activation: try visionActivation(source, layout, names, hasText: false))
     }
 
-    /// The activation of an image tower, and of the text tower beside it. OpenAI's TorchScript files
+    /// OpenAI's TorchScript modules, and state dictionaries taken from them: those keep three numbers
+    /// beside the weights that no other library writes (`build_model` of OpenAI's `model.py` takes
+    /// them out).
+    private static func isOpenAI(_ source: any TensorSource) -> Bool {
+        source.container == .torchScript
+            || ["input_resolution", "context_length", "vocab_size"].allSatisfy {
+                source.shape(of: $0) == []
+            }
+    }
+
+    /// The activation of an image tower, and of the text tower beside it. OpenAI's models
     /// have QuickGELU; H, g and bigG (1280, 1408 and 1664 wide) were only trained by LAION, with
     /// GELU. Other sizes exist with both: a tower alone is taken for OpenAI's L/14, which is what
     /// pipelines use at that size; a whole model needs its configuration.
@@ -136,7 +146,7 @@ enum SingleFile {
         hasText: Bool
     ) throws(EncoderError) -> Activation {
         let width = source.shape(of: names.patchEmbedding)?.first ?? 0
-        if source.container == .torchScript { return .quickGELU }
+        if isOpenAI(source) { return .quickGELU }
         if [1_280, 1_408, 1_664].contains(width) { return .gelu }
         if !hasText, width == 1_024 { return .quickGELU }
         throw needsConfiguration(

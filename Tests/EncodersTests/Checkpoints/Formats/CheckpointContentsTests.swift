@@ -198,6 +198,39 @@ import Testing
         #expect(error?.description.contains("512 wide") == true)
     }
 
+    /// `state_dict()` of OpenAI's module, and the same without one of its numbers.
+    @Test(arguments: [[], ["input_resolution"], ["context_length"], ["vocab_size"]])
+    func knowsOpenAIsStateDictionaryByItsNumbers(_ missing: [String]) throws {
+        let path = FormatFixture.path("openai.pt")
+        let module = try TorchFile(bytes: MappedBytes.map(path: path), path: path)
+        var builder = SafetensorsBuilder()
+        // The causal mask is no weight, and infinite.
+        for name in module.tensorNames
+        where name != "attn_mask" && module.storedType(of: name)?.holdsWeights == true {
+            let shape = try #require(module.shape(of: name))
+            builder.add(name, shape: shape, try module.floats(name, shape: shape))
+        }
+        for (name, value) in [("input_resolution", 24), ("context_length", 12), ("vocab_size", 60)]
+        where !missing.contains(name) {
+            builder.add(name, shape: [], [Float(value)])
+        }
+        let file = MappedBytes(builder.file())
+        guard missing.isEmpty else {
+            let error = #expect(throws: EncoderError.self) {
+                try CheckpointContents.file(file, path: "x.pt")
+            }
+            #expect(error?.description.contains("open_clip_config.json") == true)
+            return
+        }
+        let contents = try CheckpointContents.file(file, path: "x.pt")
+        let original = try CheckpointContents.open(path)
+        #expect(contents.format == .openAI)
+        #expect(contents.towers[0].configuration == original.towers[0].configuration)
+        #expect(
+            try FormatFixture.digests(contents.towers[0])
+                == FormatFixture.digests(original.towers[0]))
+    }
+
     @Test func takesTheConfigurationBesideTheWeights() throws {
         let path = FormatFixture.path("transformers-bin")
         let file = try CheckpointContents.open(path + "/pytorch_model.bin")
