@@ -124,17 +124,17 @@ public final class CLIPModel: Sendable {
         self.vision = vision
     }
 
-    /// This model with its text tower made.
-    func adding(_ weights: TextWeights) throws(EncoderError) -> CLIPModel {
-        guard let sizes = configuration.text else { return self }
+    /// This model with its text tower made; itself when there are no weights for one.
+    func adding(_ weights: TextWeights?) throws(EncoderError) -> CLIPModel {
+        guard let sizes = configuration.text, let weights else { return self }
         return CLIPModel(
             self, text: try TextTower(configuration: sizes, weights: weights, options: options),
             textHead: try TextHead(configuration: sizes, weights: weights), vision: vision)
     }
 
-    /// This model with its image tower made.
-    func adding(_ weights: VisionWeights) throws(EncoderError) -> CLIPModel {
-        guard let sizes = configuration.vision else { return self }
+    /// This model with its image tower made; itself when there are no weights for one.
+    func adding(_ weights: VisionWeights?) throws(EncoderError) -> CLIPModel {
+        guard let sizes = configuration.vision, let weights else { return self }
         return CLIPModel(
             self, text: text, textHead: textHead,
             vision: try VisionTower(configuration: sizes, weights: weights, options: options))

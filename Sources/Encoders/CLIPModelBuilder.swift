@@ -33,15 +33,26 @@ package struct CLIPModelBuilder: Sendable {
     package func addText(
         to models: [CLIPModel], made: (Int, CLIPModel) -> Void
     ) throws(EncoderError) {
-        guard let weights = try survey.textWeights() else { return }
-        for (index, model) in models.enumerated() { made(index, try model.adding(weights)) }
+        var weights = try survey.textWeights()
+        guard weights != nil else { return }
+        for (index, model) in models.enumerated() {
+            let next = try model.adding(weights)
+            // What `made` does with the last model finds their memory free.
+            if index == models.count - 1 { weights = nil }
+            made(index, next)
+        }
     }
 
     /// Gives every model its image tower; as ``addText(to:made:)``.
     package func addVision(
         to models: [CLIPModel], made: (Int, CLIPModel) -> Void
     ) throws(EncoderError) {
-        guard let weights = try survey.visionWeights() else { return }
-        for (index, model) in models.enumerated() { made(index, try model.adding(weights)) }
+        var weights = try survey.visionWeights()
+        guard weights != nil else { return }
+        for (index, model) in models.enumerated() {
+            let next = try model.adding(weights)
+            if index == models.count - 1 { weights = nil }
+            made(index, next)
+        }
     }
 }

@@ -18,8 +18,6 @@ package final class Canary: Sendable {
     }
 
     private struct Record {
-        /// The first fault that a tower had when it arrived.
-        var firstFault: String?
         var lastSuccess: UInt64?
         var fault: String?
         /// The first run's results by operation and fingerprint; later runs must repeat them bit for bit.
@@ -44,18 +42,11 @@ package final class Canary: Sendable {
         }
     }
 
-    /// Tries a model that has just got a side, as far as its sides go, and waits for the result.
-    package func run(on engine: Engine, _ model: LoadedModel, having kind: TowerKinds) {
-        let fault = check(model, kind == .text ? .text : model.kinds, on: engine)
-        record.withLock { record in record.firstFault = record.firstFault ?? fault }
-    }
-
-    /// Ends the first round, in which every tower was tried when it arrived.
-    package func conclude() {
-        record.withLock { record in
-            record.fault = record.firstFault
-            if record.fault == nil { record.lastSuccess = monotonicNow() }
-        }
+    /// Tries a side that a model has just got, by one embedding, and waits for the result. Only a fault
+    /// is kept: readiness needs the whole.
+    package func run(on engine: Engine, _ model: LoadedModel, _ kind: TowerKinds) {
+        guard let fault = check(model, kind, on: engine) else { return }
+        record.withLock { record in record.fault = fault }
     }
 
     /// Runs once on every model, in every precision, and waits for the result. To be called when all

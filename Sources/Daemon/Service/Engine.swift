@@ -144,12 +144,12 @@ package final class Engine: Sendable {
         arrived: (LoadedModel, TowerKinds) -> Void = { _, _ in }
     ) throws(EncoderError) {
         try registry.load(
-            arrived: { slot, kind in canary.run(on: self, slot.model, having: kind) },
+            arrived: { slot, kind in canary.run(on: self, slot.model, kind) },
             opened: { slot, kind in
                 scheduler.gatesChanged()
                 arrived(slot.model, kind)
             })
-        if registry.isLoaded { canary.conclude() }
+        if registry.isLoaded { canary.run(on: self) }
     }
 
     /// Makes no further tower; requests that wait for one, or come for one, are refused with
