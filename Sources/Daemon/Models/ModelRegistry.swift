@@ -58,7 +58,8 @@ package final class ModelRegistry: Sendable {
             let loader = try ModelRegistry.loader(source)
             entries.append(
                 Entry(
-                    name: source.name, loader: loader, slots: loader.identified.map(ModelSlot.init)))
+                    name: source.name, loader: loader,
+                    slots: loader.identified.map(ModelSlot.init)))
         }
         guard let first = entries.first else {
             throw .unsupported(what: "models", expected: "at least one", actual: "none")
@@ -93,13 +94,15 @@ package final class ModelRegistry: Sendable {
         opened: (ModelSlot, TowerKinds) -> Void = { _, _ in }
     ) throws(EncoderError) {
         for entry in entries {
-            try entry.loader.load(isStopped: { isStopped.withLock { $0 } }) { variant, model, kind in
-                let slot = entry.slots[variant]
-                slot.take(model)
-                arrived(slot, kind)
-                slot.open(kind)
-                opened(slot, kind)
-            }
+            try entry.loader.load(
+                isStopped: { isStopped.withLock { $0 } },
+                made: { variant, model, kind in
+                    let slot = entry.slots[variant]
+                    slot.take(model)
+                    arrived(slot, kind)
+                    slot.open(kind)
+                    opened(slot, kind)
+                })
         }
     }
 

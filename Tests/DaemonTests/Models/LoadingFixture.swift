@@ -78,7 +78,9 @@ final class LoadingFixture: Sendable {
         return try #require(models.first { $0["name"] == .string(name) })
     }
 
-    static let picture = Result { EngineFixture.file(try EngineFixture.disc([225, 30, 35], on: [255, 255, 255])) }
+    static let picture = Result {
+        EngineFixture.file(try EngineFixture.disc(EngineFixture.red, on: EngineFixture.white))
+    }
 
     /// The files of the built-in model with one number of a tensor made NaN, in a folder.
     static func damaged(_ tensor: String) throws -> TemporaryFolder {
