@@ -107,7 +107,8 @@ def test_a_signal_while_models_load_ends_the_daemon_cleanly(start: Start, number
     wait_for(lambda: "serves text" in daemon.log.read_text())
     with Raw(daemon.endpoint) as client:
         assert client.ask("embed_text", {"texts": ["a cat"]}).status == "ok"
-        sent = [client.send("embed_image", {}, [noise(64, 64, seed=1)], model=name)
+        picture = [np.stack([noise(64, 64, seed=1)])]
+        sent = [client.send("embed_image", {}, picture, model=name)
                 for name in names]
         wait_for(lambda: client_requests(daemon) >= len(sent))
         daemon.signal(number)
