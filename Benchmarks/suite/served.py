@@ -51,12 +51,14 @@ class Wire:
 
 
 class Served:
-    """The daemon on addresses of its own, ready; ``seconds`` is how long that took.
+    """The daemon on addresses of its own, ready unless ``wait`` is false; ``seconds`` is how long that took.
 
     Raises Failed when it ends by itself or is not ready in time.
     """
 
-    def __init__(self, binary: Path, name: str, *arguments: str, timeout: float = 120) -> None:
+    def __init__(
+        self, binary: Path, name: str, *arguments: str, timeout: float = 120, wait: bool = True
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="guidanced-bench-")
         self.endpoint = f"ipc://{self._folder.name}/work"
         self.control = f"ipc://{self._folder.name}/control"
@@ -72,7 +74,8 @@ class Served:
             except OSError as problem:
                 raise Failed(f"{binary}: {problem.strerror}") from None
         try:
-            self._wait_until_ready(start + timeout)
+            if wait:
+                self._wait_until_ready(start + timeout)
         except BaseException:
             self.close()
             raise

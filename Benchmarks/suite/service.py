@@ -136,7 +136,7 @@ class ServiceRows:
                    "after 500 such requests",)))
 
     def _start(self) -> None:
-        """From the start of the process to the first `health` that says ready."""
+        """From the start of the process to `health` that says ready, and to the first text answered."""
         self._started("start, embedded model", [], 0.2)
         self._model.make()
         for path in sorted(self._model.folder.glob("*.safetensors")):
@@ -147,6 +147,9 @@ class ServiceRows:
             self._started(
                 f"start, ViT-B/32 {precision}, warm file cache",
                 ["--model", f"default={self._model.folder}", "--precision", precision], 1.0)
+            self._first_text(
+                f"first text answered, ViT-B/32 {precision}, warm file cache",
+                ["--model", f"default={self._model.folder}", "--precision", precision])
 
     def _started(self, work: str, arguments: list[str], limit: float) -> None:
         target = Target(limit, False, f"≤ {limit:g} s")
@@ -160,6 +163,25 @@ class ServiceRows:
             return
         middle = median(found)
         self._add(Row(work, report.seconds(middle), value=middle, target=target))
+
+    def _first_text(self, work: str, arguments: list[str]) -> None:
+        """From the start of the process to the reply to `embed_text`, sent before the daemon listens."""
+        header = json.dumps({"id": "t", "op": "embed_text", "params": {"texts": PROMPTS[:1]}}).encode()
+        found = []
+        try:
+            for _ in range(self._plan.starts):
+                start = time.perf_counter()
+                with Served(self._plan.binary, "first-text", *arguments, wait=False) as daemon, Wire(
+                    daemon.endpoint
+                ) as wire:
+                    reply = wire.ask(header, timeout=120)
+                    found.append(time.perf_counter() - start)
+                    if reply is None or json.loads(reply)["status"] != "ok":
+                        raise Failed(f"embed_text: {reply!r}")
+        except Failed as problem:
+            self._add(gap(work, str(problem)))
+            return
+        self._add(Row(work, report.seconds(median(found))))
 
     def _preprocess(self) -> None:
         """Decode and resize of a 1024² PNG to the model's 224², and Pillow at the same."""

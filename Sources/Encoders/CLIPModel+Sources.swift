@@ -134,7 +134,7 @@ extension CheckpointFiles {
     }
 }
 
-extension LoadedWeights {
+extension CheckpointSurvey {
     /// SHA-256 over everything that decides results. The first line changes when the meaning of the
     /// others does.
     func fingerprint(tokenizer: String?, preprocessing: String?) -> String {

@@ -1,4 +1,6 @@
 /// A checkpoint made ready: its towers, tokenizer and preprocessing, all immutable.
+///
+/// A `CLIPModelBuilder` also gives models of which a tower is still missing.
 public final class CLIPModel: Sendable {
     /// Where it was loaded from.
     public let path: String
@@ -8,7 +10,9 @@ public final class CLIPModel: Sendable {
     public let tokenizer: BytePairTokenizer?
     /// `nil` without an image tower.
     public let preprocessing: ImagePreprocessing?
+    /// `nil` without an image tower, and while it is still to be made (`CLIPModelBuilder`).
     public let vision: VisionTower?
+    /// `nil` without a text tower, and while it is still to be made (`CLIPModelBuilder`).
     public let text: TextTower?
     /// The final norm and the projection of `text`, for other layers and positions than its own.
     public let textHead: TextHead?
@@ -66,45 +70,30 @@ public final class CLIPModel: Sendable {
     private static func load(
         _ tower: CheckpointTower, path: String, options: [ComputeOptions]
     ) throws(EncoderError) -> [CLIPModel] {
-        // Before minutes of reading.
-        for one in options { try one.check() }
-        let weights = try LoadedWeights(tower)
-        let tokenizer = try TokenizerSource.find(tower)
-        let preprocessing = try PreprocessingSource.find(tower)
-        var models: [CLIPModel] = []
-        for one in options {
-            models.append(try CLIPModel(path, weights, tokenizer, preprocessing, one))
-        }
+        let builder = try CLIPModelBuilder(tower, path: path, variants: options)
+        var models = builder.identified
+        try builder.addText(to: models) { models[$0] = $1 }
+        try builder.addVision(to: models) { models[$0] = $1 }
         return models
     }
 
-    private init(
-        _ path: String, _ weights: LoadedWeights, _ tokenizer: TokenizerSource?,
+    /// A model whose towers are still to be made.
+    init(
+        _ path: String, _ survey: CheckpointSurvey, _ tokenizer: TokenizerSource?,
         _ preprocessing: PreprocessingSource?, _ options: ComputeOptions
-    ) throws(EncoderError) {
+    ) {
         self.options = options
-        var configuration = weights.configuration
+        var configuration = survey.configuration
         if let tokenizer { configuration.text?.take(tokenizer.tokenizer) }
         self.path = path
         self.configuration = configuration
         self.tokenizer = tokenizer?.tokenizer
         self.preprocessing = preprocessing?.preprocessing
-        if let sizes = configuration.text, let text = weights.text {
-            self.text = try TextTower(
-                configuration: sizes, weights: text, options: options)
-            textHead = try TextHead(configuration: sizes, weights: text)
-        } else {
-            text = nil
-            textHead = nil
-        }
-        if let sizes = configuration.vision, let vision = weights.vision {
-            self.vision = try VisionTower(
-                configuration: sizes, weights: vision, options: options)
-        } else {
-            vision = nil
-        }
-        logitScale = weights.logitScale
-        let exact = weights.fingerprint(
+        text = nil
+        textHead = nil
+        vision = nil
+        logitScale = survey.logitScale
+        let exact = survey.fingerprint(
             tokenizer: tokenizer?.identity, preprocessing: preprocessing?.identity)
         if options.precision == .f32 {
             fingerprint = exact
@@ -114,8 +103,41 @@ public final class CLIPModel: Sendable {
             fingerprint = digest.hexDigest()
         }
         report = CheckpointReport(
-            weights, path: path, fingerprint: fingerprint, tokenizer: tokenizer?.origin,
+            survey, path: path, fingerprint: fingerprint, tokenizer: tokenizer?.origin,
             preprocessing: preprocessing?.origin)
+    }
+
+    /// The same model with other towers.
+    private init(
+        _ model: CLIPModel, text: TextTower?, textHead: TextHead?, vision: VisionTower?
+    ) {
+        path = model.path
+        configuration = model.configuration
+        tokenizer = model.tokenizer
+        preprocessing = model.preprocessing
+        options = model.options
+        logitScale = model.logitScale
+        fingerprint = model.fingerprint
+        report = model.report
+        self.text = text
+        self.textHead = textHead
+        self.vision = vision
+    }
+
+    /// This model with its text tower made; itself when there are no weights for one.
+    func adding(_ weights: TextWeights?) throws(EncoderError) -> CLIPModel {
+        guard let sizes = configuration.text, let weights else { return self }
+        return CLIPModel(
+            self, text: try TextTower(configuration: sizes, weights: weights, options: options),
+            textHead: try TextHead(configuration: sizes, weights: weights), vision: vision)
+    }
+
+    /// This model with its image tower made; itself when there are no weights for one.
+    func adding(_ weights: VisionWeights?) throws(EncoderError) -> CLIPModel {
+        guard let sizes = configuration.vision, let weights else { return self }
+        return CLIPModel(
+            self, text: text, textHead: textHead,
+            vision: try VisionTower(configuration: sizes, weights: weights, options: options))
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import guidanced
-from daemon import Daemon, binary
+from daemon import ROOT, Daemon, binary
 from guidanced import Client
 from pictures import noise
 from raw import Raw
@@ -95,6 +96,58 @@ def test_an_idle_daemon_stops_quickly(start: Start) -> None:
         daemon.signal(number)
         assert daemon.wait(10) == 0
         assert time.monotonic() - begin < 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_models_load_ends_the_daemon_cleanly(start: Start, number: int) -> None:
+    # Whichever model the signal finds: what was accepted is answered, and the exit status is zero.
+    names = [f"m{index}" for index in range(40)]
+    models = [part for name in names for part in ("--model", f"{name}=embedded:default")]
+    daemon = start(*models, wait=False)
+    wait_for(lambda: "serves text" in daemon.log.read_text())
+    with Raw(daemon.endpoint) as client:
+        assert client.ask("embed_text", {"texts": ["a cat"]}).status == "ok"
+        picture = [np.stack([noise(64, 64, seed=1)])]
+        sent = [client.send("embed_image", {}, picture, model=name)
+                for name in names]
+        wait_for(lambda: client_requests(daemon) >= len(sent))
+        daemon.signal(number)
+        answers = [client.receive() for _ in sent]
+    assert sorted(answer.header["id"] for answer in answers) == sorted(sent)
+    refused = {answer.error["code"] for answer in answers if answer.status == "error"}
+    assert refused <= {"shutting_down"}
+    assert daemon.wait(10) == 0
+
+
+def client_requests(daemon: Daemon) -> int:
+    """Requests that reached the queue or were answered from it, but for the daemon's own."""
+    with Raw(daemon.control) as control:
+        return control.ask("status").result["transport"]["dispatched"] - 1
+
+
+@pytest.mark.parametrize("tower", ["text_model.final_layer_norm", "vision_model.post_layernorm"])
+def test_a_tower_that_cannot_be_loaded_ends_the_daemon_and_is_named(
+    start: Start, tmp_path: Path, tower: str
+) -> None:
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in (ROOT / "Models/default").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8 : 8 + size])[f"{tower}.weight"]
+    begin = 8 + size + entry["data_offsets"][0]
+    data[begin : begin + 4] = b"\xff" * 4  # not a number in every type
+    weights.write_bytes(data)
+    # The message and the status are those of `verify`, which loads everything before it does anything.
+    verified = subprocess.run(
+        [binary(), "verify", folder], capture_output=True, text=True, timeout=60
+    )
+    assert verified.returncode > 0 and f"{tower}.weight" in verified.stderr
+    daemon = start("--model", f"m={folder}", wait=False)
+    assert daemon.wait() == verified.returncode
+    assert verified.stderr.strip().splitlines()[-1] in daemon.log.read_text()
 
 
 def test_a_client_that_is_killed_harms_nobody(start: Start) -> None:

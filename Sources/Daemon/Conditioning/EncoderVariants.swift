@@ -70,16 +70,11 @@ package final class EncoderVariants: Sendable {
                 Key.LoRA(serial: $0.0.entry.serial, strength: $0.0.strength)
             }, embeddings: embeddings.map(\.serial), isMasked: isMasked)
         if let known = cache.value(key) { return known }
-        guard let source = tower.source else {
-            throw .unsupported(
-                what: "changing \(tower.role.rawValue)", expected: "a model loaded from files",
-                actual: "one given ready-made")
-        }
         let made = making.withLock { _ in
             Result { () throws(EncoderError) in
                 if let known = cache.value(key) { return known }
                 let made = try EncoderVariants.make(
-                    source, encoder, changes.map { ($0.1, Float($0.0.strength)) }, embeddings,
+                    tower.source, encoder, changes.map { ($0.1, Float($0.0.strength)) }, embeddings,
                     isMasked: isMasked)
                 cache.insert(made.variant, bytes: made.bytes, for: key)
                 return made.variant

@@ -3,15 +3,42 @@ package import Guidance
 package import JSON
 
 /// A model under the name that requests use: one CLIP model, or the encoders of a pipeline.
+///
+/// While it is being loaded some or all of its towers are still missing; what it says of itself is the
+/// same from the beginning.
 package final class LoadedModel: Sendable {
     /// One encoder of a pipeline, or the whole of a CLIP model.
     package struct Tower: Sendable {
         package let role: EncoderRole
         package let model: CLIPModel
-        /// How its text side is used for conditioning; `nil` without a text tower or a tokenizer.
+        /// How its text side is used for conditioning; `nil` without a text tower or a tokenizer, and
+        /// while the tower is still to be made.
         package let encoder: TextEncoder?
-        /// Where its weights can be read again, to change them; `nil` for a model given ready-made.
-        package let source: CheckpointTower?
+        /// Where its weights can be read again, to change them.
+        package let source: CheckpointTower
+        /// Whether rows are filled up with the tokenizer's own padding token.
+        fileprivate let usesTokenizerPadding: Bool
+
+        init(_ model: CLIPModel, source: CheckpointTower, contents: CheckpointContents) {
+            role = source.role
+            self.model = model
+            self.source = source
+            let isPipeline = contents.format == .diffusers
+            usesTokenizerPadding = isPipeline
+            if let tower = model.text, let head = model.textHead, let tokenizer = model.tokenizer {
+                encoder = TextEncoder(
+                    tower: tower, head: head, tokenizer: tokenizer,
+                    isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
+                    usesTokenizerPadding: isPipeline)
+            } else {
+                encoder = nil
+            }
+        }
+
+        /// The sizes of what conditions; `nil` without a text tower or a tokenizer.
+        fileprivate var conditioning: TextConfiguration? {
+            model.tokenizer == nil ? nil : model.configuration.text
+        }
     }
 
     package let name: String
@@ -23,18 +50,6 @@ package final class LoadedModel: Sendable {
     package let fingerprint: String
     /// The recipe that the checkpoint was made for; `nil` for a CLIP model.
     private let ownRecipe: String?
-
-    /// A single model.
-    package init(name: String, model: CLIPModel) {
-        self.name = name
-        self.model = model
-        towers = [
-            Tower(
-                role: .clip, model: model, encoder: LoadedModel.encoder(model, nil), source: nil)
-        ]
-        fingerprint = model.fingerprint
-        ownRecipe = nil
-    }
 
     /// A checkpoint that a model is made of.
     package struct Part: Sendable {
@@ -48,49 +63,9 @@ package final class LoadedModel: Sendable {
         }
     }
 
-    /// Loads the encoders of one checkpoint or several, once for all the ways in which their weights
-    /// are to be held.
-    ///
-    /// - Parameters:
-    ///   - parts: at least one; each role once over all.
-    ///   - options: one for each model that is returned, at least one.
-    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
-    package static func load(
-        name: String, parts: [Part], options: [ComputeOptions]
-    ) throws(EncoderError) -> [LoadedModel] {
-        var variants = options.map { _ in [Tower]() }
-        var roles: [EncoderRole] = []
-        for part in parts {
-            let sources = part.contents.towers.filter { part.role == nil || $0.role == part.role }
-            guard !sources.isEmpty else {
-                let known = part.contents.towers.map(\.role.rawValue).joined(separator: ", ")
-                throw .unsupported(
-                    what: "the encoder of \(part.contents.path)", expected: "one of \(known)",
-                    actual: part.role?.rawValue ?? "none")
-            }
-            for source in sources {
-                guard !roles.contains(source.role) else {
-                    throw .unsupported(
-                        what: "the files of model \(name)", expected: "each encoder once",
-                        actual: "two \(source.role.rawValue)")
-                }
-                roles.append(source.role)
-                let models = try CLIPModel.load(source, variants: options)
-                for (index, model) in models.enumerated() {
-                    variants[index].append(
-                        Tower(
-                            role: source.role, model: model,
-                            encoder: LoadedModel.encoder(model, part.contents), source: source))
-                }
-            }
-        }
-        let own = parts.count == 1 ? recipe(of: parts[0].contents) : recipe(ofRoles: roles)
-        return variants.map { towers in
-            LoadedModel(name: name, towers: towers, first: towers[0], recipe: own)
-        }
-    }
-
-    private init(name: String, towers: [Tower], first: Tower, recipe: String?) {
+    /// - Parameter towers: at least one.
+    init(name: String, towers: [Tower], recipe: String?) {
+        let first = towers[0]
         self.name = name
         self.towers = towers
         ownRecipe = recipe
@@ -106,20 +81,18 @@ package final class LoadedModel: Sendable {
         }
     }
 
-    private static func encoder(
-        _ model: CLIPModel, _ contents: CheckpointContents?
-    ) -> TextEncoder? {
-        guard let tower = model.text, let head = model.textHead, let tokenizer = model.tokenizer
-        else { return nil }
-        let isPipeline = contents?.format == .diffusers
-        return TextEncoder(
-            tower: tower, head: head, tokenizer: tokenizer,
-            isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
-            usesTokenizerPadding: isPipeline)
-    }
-
     /// OpenCLIP's ViT-H/14 as it was trained; pipelines store 23 of its blocks.
     private static let layersOfH = 24
+
+    /// The sides that the model has once it is loaded.
+    package var kinds: TowerKinds {
+        var kinds: TowerKinds = []
+        for tower in towers {
+            if tower.model.configuration.text != nil { kinds.insert(.text) }
+            if tower.model.configuration.vision != nil { kinds.insert(.image) }
+        }
+        return kinds
+    }
 
     /// In which numbers the towers multiply.
     package var precision: Precision { model.options.precision }
@@ -128,10 +101,10 @@ package final class LoadedModel: Sendable {
     package var bytes: Int { towers.reduce(0) { $0 + $1.model.bytes } }
 
     /// The tower with an image side: a pipeline's image encoder, or the model itself.
-    package var imageTower: Tower? { towers.first { $0.model.vision != nil } }
+    package var imageTower: Tower? { towers.first { $0.model.configuration.vision != nil } }
 
     /// What a pipeline's checkpoint is conditioned by.
-    private static func recipe(of contents: CheckpointContents) -> String? {
+    static func recipe(of contents: CheckpointContents) -> String? {
         switch contents.format {
         case .sd1: return "sd1"
         case .sd2: return "sd2"
@@ -147,7 +120,7 @@ package final class LoadedModel: Sendable {
         return recipe(ofRoles: contents.towers.map(\.role))
     }
 
-    private static func recipe(ofRoles roles: [EncoderRole]) -> String? {
+    static func recipe(ofRoles roles: [EncoderRole]) -> String? {
         if roles.contains(.clipG) { return roles.contains(.clipL) ? "sdxl" : "sdxl-refiner" }
         return roles.contains(.clipH) ? "sd2" : roles.contains(.clipL) ? "sd1" : nil
     }
@@ -155,32 +128,44 @@ package final class LoadedModel: Sendable {
     /// Every recipe that the text towers can serve: the checkpoint's own, then the others in the
     /// table's order.
     package var recipes: [ConditioningRecipe] {
-        let served = ConditioningRecipe.table.filter { (try? encoders(for: $0)) != nil }
+        let served = ConditioningRecipe.table.filter { (try? towers(for: $0)) != nil }
         return served.filter { $0.name == ownRecipe } + served.filter { $0.name != ownRecipe }
     }
 
     /// The image recipes that the model can serve.
     package var imageRecipes: [ImageRecipe] {
-        guard let vision = imageTower?.model.vision else { return [] }
+        guard let vision = imageTower?.model.configuration.vision else { return [] }
         return ImageRecipe.allCases.filter {
-            $0.takesHiddenStates || vision.configuration.projection != nil
+            $0.takesHiddenStates || vision.projection != nil
         }
     }
 
-    /// The towers that a recipe's encoders are, in the recipe's order.
+    /// The towers that a recipe's encoders are, in the recipe's order. To be called when the text
+    /// towers have been made.
     ///
     /// - Throws: `GuidanceError.parameter` naming what the model lacks.
     package func encoders(
         for recipe: ConditioningRecipe
     ) throws(GuidanceError) -> [(tower: Tower, encoder: TextEncoder)] {
-        var found: [(Tower, TextEncoder)] = []
+        try towers(for: recipe).map { tower in
+            guard let encoder = tower.encoder else {
+                preconditionFailure("conditioning waits for the text towers")
+            }
+            return (tower, encoder)
+        }
+    }
+
+    private func towers(
+        for recipe: ConditioningRecipe
+    ) throws(GuidanceError) -> [Tower] {
+        var found: [Tower] = []
         for wanted in recipe.encoders {
             let tower = wanted.roles.lazy.compactMap { role in
-                self.towers.first { $0.role == role && $0.encoder != nil }
+                self.towers.first { $0.role == role && $0.conditioning != nil }
             }.first
-            guard let tower, let encoder = tower.encoder else {
+            guard let tower, let sizes = tower.conditioning else {
                 let roles = wanted.roles.map(\.rawValue).joined(separator: " or ")
-                let own = towers.filter { $0.encoder != nil }.map(\.role.rawValue)
+                let own = towers.filter { $0.conditioning != nil }.map(\.role.rawValue)
                 throw .parameter(
                     field: "recipe",
                     expected: "one that model \"\(name)\" can serve (\(recipe.name) needs "
@@ -188,28 +173,28 @@ package final class LoadedModel: Sendable {
                     actual: own.isEmpty
                         ? "no text encoder with a tokenizer" : own.joined(separator: ", "))
             }
-            if wanted.pooled == .projected, encoder.head.projection == nil {
+            if wanted.pooled == .projected, sizes.projection == nil {
                 throw .parameter(
                     field: "recipe",
                     expected: "one that model \"\(name)\" can serve (\(recipe.name) needs a text "
                         + "projection of \(tower.role.rawValue))",
                     actual: "a tower without one")
             }
-            if wanted.layer != .last, encoder.configuration.layers < 2 {
+            if wanted.layer != .last, sizes.layers < 2 {
                 throw .parameter(
                     field: "recipe",
                     expected: "one that model \"\(name)\" can serve (\(recipe.name) needs two "
                         + "blocks or more in \(tower.role.rawValue))",
-                    actual: "\(encoder.configuration.layers)")
+                    actual: "\(sizes.layers)")
             }
-            if case .id(let id) = wanted.padding, !encoder.usesTokenizerPadding,
-                id < 0 || id >= encoder.configuration.vocabularySize
+            if case .id(let id) = wanted.padding, !tower.usesTokenizerPadding,
+                id < 0 || id >= sizes.vocabularySize
             {
                 throw .parameter(
                     field: "recipe", expected: "a vocabulary with the padding token \(id)",
-                    actual: "\(encoder.configuration.vocabularySize) tokens")
+                    actual: "\(sizes.vocabularySize) tokens")
             }
-            found.append((tower, encoder))
+            found.append(tower)
         }
         return found
     }

@@ -1,9 +1,13 @@
 package import Encoders
 import Glibc
 package import IPC
+import Synchronization
 
 /// The models that this process serves, by name.
-package struct ModelRegistry: Sendable {
+///
+/// They are known from the beginning; their towers arrive one after the other, and requests for those
+/// that are not there yet wait (`gate`).
+package final class ModelRegistry: Sendable {
     /// Where a model comes from: `NAME=PATH` on the command line.
     package struct Source: Equatable, Sendable {
         package let name: String
@@ -24,48 +28,109 @@ package struct ModelRegistry: Sendable {
         package static let embedded = Source(name: "default", path: embeddedPath)
     }
 
-    /// In the order in which they were named, each in its first precision.
-    package let models: [LoadedModel]
-    package let defaultModel: LoadedModel
-    /// Every model in every precision.
-    private let variants: [String: [LoadedModel]]
+    private struct Entry: Sendable {
+        let name: String
+        let loader: ModelLoader
+        /// One for each precision; the first serves requests that name none.
+        let slots: [ModelSlot]
+    }
 
-    /// Loads every source.
+    /// In the order in which they were named.
+    private let entries: [Entry]
+    private let defaultEntry: Entry
+    private let isStopped = Mutex(false)
+
+    /// Finds out what every source is, and loads no tower yet.
     ///
     /// - Parameters:
     ///   - sources: at least one; names are distinct.
     ///   - defaultName: the model of requests that name none; `nil` for the first source.
-    package init(sources: [Source], defaultName: String? = nil) throws(EncoderError) {
-        var models: [LoadedModel] = []
-        var variants: [String: [LoadedModel]] = [:]
+    /// - Throws: `EncoderError` naming the file, field or tensor that is missing or wrong.
+    package init(
+        identifying sources: [Source], defaultName: String? = nil
+    ) throws(EncoderError) {
+        var entries: [Entry] = []
         for source in sources {
-            if models.contains(where: { $0.name == source.name }) {
+            if entries.contains(where: { $0.name == source.name }) {
                 throw .unsupported(
                     what: "model name", expected: "each name once", actual: "two \(source.name)")
             }
-            let loaded = try ModelRegistry.load(source)
-            models.append(loaded[0])
-            variants[source.name] = loaded
+            let loader = try ModelRegistry.loader(source)
+            entries.append(
+                Entry(
+                    name: source.name, loader: loader,
+                    slots: loader.identified.map(ModelSlot.init)))
         }
-        guard let first = models.first else {
+        guard let first = entries.first else {
             throw .unsupported(what: "models", expected: "at least one", actual: "none")
         }
         let wanted = defaultName ?? first.name
-        guard let chosen = models.first(where: { $0.name == wanted }) else {
+        guard let chosen = entries.first(where: { $0.name == wanted }) else {
             throw .unsupported(
                 what: "default model",
-                expected: "one of \(models.map(\.name).joined(separator: ", "))", actual: wanted)
+                expected: "one of \(entries.map(\.name).joined(separator: ", "))", actual: wanted)
         }
-        self.models = models
-        self.variants = variants
-        defaultModel = chosen
+        self.entries = entries
+        defaultEntry = chosen
     }
 
-    /// Loads the model at a path, or the one compiled into the binary, in each precision asked for.
+    /// Loads every source completely; parameters and errors as of the other initialiser.
+    package convenience init(
+        sources: [Source], defaultName: String? = nil
+    ) throws(EncoderError) {
+        try self.init(identifying: sources, defaultName: defaultName)
+        try load()
+    }
+
+    /// Makes the towers, model by model in the order in which they were named. To be called once.
     ///
+    /// - Parameters:
+    ///   - arrived: is called when a model has got a side, which serves requests from when it returns.
+    ///   - opened: is called when it does.
+    /// - Throws: `EncoderError` naming the tensor whose values cannot be used; what serves already goes
+    ///   on to.
+    package func load(
+        arrived: (ModelSlot, TowerKinds) -> Void = { _, _ in },
+        opened: (ModelSlot, TowerKinds) -> Void = { _, _ in }
+    ) throws(EncoderError) {
+        for entry in entries {
+            try entry.loader.load(
+                isStopped: { isStopped.withLock { $0 } },
+                made: { variant, model, kind in
+                    let slot = entry.slots[variant]
+                    slot.take(model)
+                    arrived(slot, kind)
+                    slot.open(kind)
+                    opened(slot, kind)
+                })
+        }
+    }
+
+    /// Makes no further tower, and refuses requests that need one.
+    package func stopLoading() { isStopped.withLock { $0 = true } }
+
+    /// Whether every tower of every model serves requests.
+    package var isLoaded: Bool { entries.allSatisfy { $0.slots.allSatisfy(\.isComplete) } }
+
+    /// Names of the models that are not complete in every precision.
+    package var incomplete: [String] {
+        entries.filter { !$0.slots.allSatisfy(\.isComplete) }.map(\.name)
+    }
+
+    /// Whether a request can be worked on that needs these sides of a model.
+    func gate(_ slot: ModelSlot, _ needs: TowerKinds) -> Job.Gate {
+        if slot.serves(needs) { return .open }
+        return isStopped.withLock { $0 }
+            ? .refused(WireFault(.shuttingDown, "the daemon is shutting down")) : .closed
+    }
+
+    /// Every model in its first precision, in the order in which they were named.
+    package var models: [LoadedModel] { entries.map { $0.slots[0].model } }
+    package var defaultModel: LoadedModel { defaultEntry.slots[0].model }
+
     /// A path may name one of several encoders behind a `#` (`sd_xl_base.safetensors#clip_g`), and
     /// several paths may be joined by `+` (`clip_l.safetensors+clip_g.safetensors`).
-    package static func load(_ source: Source) throws(EncoderError) -> [LoadedModel] {
+    private static func loader(_ source: Source) throws(EncoderError) -> ModelLoader {
         precondition(!source.options.isEmpty, "a model is loaded in one precision at least")
         var parts: [LoadedModel.Part] = []
         for path in paths(source.path) {
@@ -83,7 +148,7 @@ package struct ModelRegistry: Sendable {
             }
             parts.append(LoadedModel.Part(try .open(file), only: role))
         }
-        return try LoadedModel.load(name: source.name, parts: parts, options: source.options)
+        return try ModelLoader(name: source.name, parts: parts, options: source.options)
     }
 
     /// The paths of a model: a `+` separates them, unless a file is called like that.
@@ -92,42 +157,43 @@ package struct ModelRegistry: Sendable {
         return path.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
     }
 
-    /// Precisions in which a model's weights are loaded, the default first.
-    package func precisions(of model: LoadedModel) -> [Precision] {
-        variants[model.name, default: [model]].map(\.precision)
+    /// The sides of each precision of a model that serve requests, the default precision first.
+    package func open(of model: LoadedModel) -> [(precision: Precision, kinds: TowerKinds)] {
+        slots(of: model.name).map { ($0.model.precision, $0.open) }
     }
 
     /// Every model in every precision, for what looks after all.
-    package var all: [LoadedModel] { models.flatMap { variants[$0.name, default: [$0]] } }
+    package var slots: [ModelSlot] { entries.flatMap(\.slots) }
 
-    /// The model of a request in the precision that it names.
+    /// The place of a request's model in the precision that it names.
     ///
     /// - Throws: `unknown_model` with the names that exist; `bad_request` with the precisions whose
     ///   weights are loaded.
     package func resolve(
         _ name: String?, precision: Precision?
-    ) throws(WireFault) -> LoadedModel {
-        let model = try resolve(name)
-        guard let precision, precision != model.precision else { return model }
-        let loaded = variants[model.name, default: [model]]
-        if let variant = loaded.first(where: { $0.precision == precision }) { return variant }
+    ) throws(WireFault) -> ModelSlot {
+        let entry = try resolve(name)
+        guard let precision else { return entry.slots[0] }
+        if let slot = entry.slots.first(where: { $0.model.precision == precision }) { return slot }
         throw .parameter(
             "precision",
-            expected: "one whose weights are loaded for \"\(model.name)\" ("
-                + loaded.map(\.precision.rawValue).joined(separator: ", ") + ")",
+            expected: "one whose weights are loaded for \"\(entry.name)\" ("
+                + entry.slots.map(\.model.precision.rawValue).joined(separator: ", ") + ")",
             actual: precision.rawValue)
     }
 
+    private func slots(of name: String) -> [ModelSlot] {
+        entries.first { $0.name == name }?.slots ?? []
+    }
+
     /// The model of a request; `default` always means the default model.
-    ///
-    /// - Throws: `unknown_model` with the names that exist.
-    package func resolve(_ name: String?) throws(WireFault) -> LoadedModel {
-        guard let name else { return defaultModel }
-        if let model = models.first(where: { $0.name == name }) { return model }
-        if name == "default" { return defaultModel }
+    private func resolve(_ name: String?) throws(WireFault) -> Entry {
+        guard let name else { return defaultEntry }
+        if let entry = entries.first(where: { $0.name == name }) { return entry }
+        if name == "default" { return defaultEntry }
         throw WireFault(
             .unknownModel,
-            "expected one of \(models.map(\.name).joined(separator: ", ")), "
+            "expected one of \(entries.map(\.name).joined(separator: ", ")), "
                 + "found \"\(name.prefix(100))\"",
             field: "model")
     }

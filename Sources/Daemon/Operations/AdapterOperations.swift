@@ -6,6 +6,7 @@ import JSON
 /// of the daemon's machine.
 enum LoadOperation: Operation {
     static let name = "load"
+    static let needs: TowerKinds = []
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         try context.requireControl(name)
@@ -31,6 +32,7 @@ enum LoadOperation: Operation {
 /// `unload`: forgets what `load` or the configuration loaded. Control endpoint only.
 enum UnloadOperation: Operation {
     static let name = "unload"
+    static let needs: TowerKinds = []
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         try context.requireControl(name)

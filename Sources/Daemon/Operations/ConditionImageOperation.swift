@@ -10,6 +10,7 @@ import JSON
 /// With `mix`, one row: the images' and then the prompts' embeddings times their weights.
 enum ConditionImageOperation: Operation {
     static let name = "condition_image"
+    static let needs: TowerKinds = [.text, .image]
 
     private typealias Values = Slots<Result<[Float], WireFault>>
 

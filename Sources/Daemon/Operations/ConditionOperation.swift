@@ -6,6 +6,7 @@ import JSON
 /// `condition`: the vectors that a sampler is conditioned on.
 enum ConditionOperation: Operation {
     static let name = "condition"
+    static let needs: TowerKinds = .text
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         try context.model.requireHiddenStates()

@@ -6,6 +6,7 @@ import JSON
 /// `tokenize`: token ids of texts, without padding.
 enum TokenizeOperation: Operation {
     static let name = "tokenize"
+    static let needs: TowerKinds = .text
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let texts = try context.params.requiredStrings("texts", limit: context.limits.texts)
@@ -47,6 +48,7 @@ enum TokenizeOperation: Operation {
 /// `embed_text`: embeddings [N, D].
 enum EmbedTextOperation: Operation {
     static let name = "embed_text"
+    static let needs: TowerKinds = .text
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let texts = try context.params.requiredStrings("texts", limit: context.limits.texts)
@@ -78,6 +80,7 @@ enum EmbedTextOperation: Operation {
 /// `embed_image`: embeddings [N, D].
 enum EmbedImageOperation: Operation {
     static let name = "embed_image"
+    static let needs: TowerKinds = .image
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let normalize = try context.params.bool("normalize", default: true)

@@ -7,6 +7,7 @@ import JSON
 /// image's pixels, at its own resolution.
 enum GradientOperation: Operation {
     static let name = "gradient"
+    static let needs: TowerKinds = [.text, .image]
 
     private struct Computed: Sendable {
         let height: Int

@@ -5,6 +5,8 @@ import JSON
 protocol Operation: Sendable {
     /// The wire's name of it.
     static var name: String { get }
+    /// The sides of the model without which no request of this kind is planned.
+    static var needs: TowerKinds { get }
 
     /// Checks parameters and inputs and lays out the work. Runs on a compute thread.
     ///

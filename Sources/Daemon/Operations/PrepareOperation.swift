@@ -5,6 +5,7 @@ import JSON
 /// `prepare`: encodes prompts (or labels) once and returns a handle to them.
 enum PrepareOperation: Operation {
     static let name = "prepare"
+    static let needs: TowerKinds = .text
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         if context.params.has("recipe") { return try planConditioning(&context) }

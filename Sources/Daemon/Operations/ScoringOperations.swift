@@ -6,6 +6,7 @@ import JSON
 /// `score`: images against prompts.
 enum ScoreOperation: Operation {
     static let name = "score"
+    static let needs: TowerKinds = [.text, .image]
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let metric = try context.params.choice("metric", default: Metric.cosine)
@@ -44,6 +45,7 @@ enum ScoreOperation: Operation {
 /// `rank`: images by their score for one prompt.
 enum RankOperation: Operation {
     static let name = "rank"
+    static let needs: TowerKinds = [.text, .image]
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let metric = try context.params.choice("metric", default: Metric.cosine)
@@ -76,6 +78,7 @@ enum RankOperation: Operation {
 /// `classify`: zero-shot probabilities over labels.
 enum ClassifyOperation: Operation {
     static let name = "classify"
+    static let needs: TowerKinds = [.text, .image]
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let datatype = try context.outputDatatype()

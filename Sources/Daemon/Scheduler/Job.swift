@@ -5,7 +5,7 @@ package final class Job: @unchecked Sendable {
     // Invariant: the `var`s are touched only while the scheduler's lock is held.
 
     package enum Phase {
-        /// Nobody has looked at it yet.
+        /// Nobody has looked at it yet, or its gate is closed.
         case queued
         /// A thread is checking parameters and making the plan.
         case planning
@@ -13,6 +13,15 @@ package final class Job: @unchecked Sendable {
         case running(plan: WorkPlan, stage: Int, next: Int, outstanding: Int)
         /// The last step is running, or the reply is on its way.
         case finished
+    }
+
+    /// Whether a queued job may be planned.
+    package enum Gate: Sendable {
+        case open
+        /// Not yet; asked again after `Scheduler.gatesChanged()`.
+        case closed
+        /// Never: this is the answer.
+        case refused(WireFault)
     }
 
     /// How long a request waited and how long it was worked on, in nanoseconds.
@@ -45,6 +54,8 @@ package final class Job: @unchecked Sendable {
     package let bytes: Int
     /// Whether it is let in when the limits are reached (the canary).
     package let isExemptFromLimits: Bool
+    /// Called while the scheduler's lock is held: must not block or call the scheduler.
+    package let gate: @Sendable () -> Gate
     /// Parses parameters and inputs; runs on a compute thread.
     package let plan: @Sendable () throws(WireFault) -> WorkPlan
     /// Called exactly once, on a compute thread or on the thread that expires deadlines.
@@ -58,7 +69,7 @@ package final class Job: @unchecked Sendable {
 
     package init(
         origin: Origin? = nil, priority: Int, arrival: UInt64, deadline: UInt64?, bytes: Int,
-        isExemptFromLimits: Bool = false,
+        isExemptFromLimits: Bool = false, gate: @escaping @Sendable () -> Gate = { .open },
         plan: @escaping @Sendable () throws(WireFault) -> WorkPlan,
         completion: @escaping Completion
     ) {
@@ -68,6 +79,7 @@ package final class Job: @unchecked Sendable {
         self.deadline = deadline
         self.bytes = bytes
         self.isExemptFromLimits = isExemptFromLimits
+        self.gate = gate
         self.plan = plan
         self.completion = completion
     }

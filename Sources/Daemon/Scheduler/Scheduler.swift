@@ -4,7 +4,8 @@ package import IPC
 /// Admits requests, spreads their items over the compute threads, and completes each exactly once.
 ///
 /// The most urgent job (highest priority, then oldest) is served first; when its items are all
-/// taken, idle threads go on to the next job.
+/// taken, idle threads go on to the next job. A job whose gate is closed keeps its place in the queue,
+/// and others pass it.
 package final class Scheduler: Sendable {
     package struct Limits: Sendable {
         /// Admitted and unanswered requests.
@@ -43,7 +44,7 @@ package final class Scheduler: Sendable {
     private enum Task {
         case plan(Job)
         case items(Job, WorkPlan.Stage, Range<Int>)
-        case expire(Job)
+        case end(Job, WireFault)
         case stop
     }
 
@@ -145,12 +146,16 @@ package final class Scheduler: Sendable {
         for job in ended { Scheduler.complete(job, .failure(fault), state) }
     }
 
+    /// Asks the gates of waiting jobs again.
+    package func gatesChanged() { state.update { _ in } }
+
     /// Refuses new jobs; those admitted are finished.
     package func beginDraining() {
         state.update { $0.isStopping = true }
     }
 
-    /// Finishes every admitted job and ends the threads. To be called at most once.
+    /// Finishes every admitted job and ends the threads. To be called at most once, and only when no
+    /// gate stays closed.
     package func stop() {
         beginDraining()
         for thread in threads { thread.join() }
@@ -183,8 +188,8 @@ package final class Scheduler: Sendable {
             switch state.wait({ nextTask(&$0, worker, now: monotonicNow()) }) {
             case .stop:
                 return
-            case .expire(let job):
-                complete(job, .failure(deadlineFault), state)
+            case .end(let job, let fault):
+                complete(job, .failure(fault), state)
             case .plan(let job):
                 do throws(WireFault) {
                     let plan = try job.plan()
@@ -208,7 +213,14 @@ package final class Scheduler: Sendable {
             case .queued:
                 if let deadline = job.deadline, now >= deadline {
                     job.phase = .finished
-                    return .expire(job)
+                    return .end(job, deadlineFault)
+                }
+                switch job.gate() {
+                case .open: break
+                case .closed: continue
+                case .refused(let fault):
+                    job.phase = .finished
+                    return .end(job, fault)
                 }
                 job.phase = .planning
                 job.started = now

@@ -123,10 +123,12 @@ enum GradientMemory {
     }
 
     /// The least that `threads` threads need for one image each, recomputing all that can be.
-    static func least(_ tower: VisionTower, threads: Int) -> Int {
+    static func least(
+        _ configuration: VisionConfiguration, _ options: ComputeOptions, threads: Int
+    ) -> Int {
         threads
             * VisionWorkspace.gradientBytes(
-                tower.configuration, precision: tower.options.precision, capacity: 1,
+                configuration, precision: options.precision, capacity: 1,
                 slots: threads, recomputes: true)
     }
 }

@@ -20,7 +20,7 @@ package final class Canary: Sendable {
     private struct Record {
         var lastSuccess: UInt64?
         var fault: String?
-        /// The first run's results by fingerprint; later runs must repeat them bit for bit.
+        /// The first run's results by operation and fingerprint; later runs must repeat them bit for bit.
         var reference: [String: [UInt8]] = [:]
     }
 
@@ -42,11 +42,19 @@ package final class Canary: Sendable {
         }
     }
 
-    /// Runs once on every model, in every precision, and waits for the result.
+    /// Tries a side that a model has just got, by one embedding, and waits for the result. Only a fault
+    /// is kept: readiness needs the whole.
+    package func run(on engine: Engine, _ model: LoadedModel, _ kind: TowerKinds) {
+        guard let fault = check(model, kind, on: engine) else { return }
+        record.withLock { record in record.fault = fault }
+    }
+
+    /// Runs once on every model, in every precision, and waits for the result. To be called when all
+    /// towers are there.
     package func run(on engine: Engine) {
         var fault: String?
-        for model in engine.registry.all where fault == nil {
-            fault = check(model, on: engine)
+        for slot in engine.registry.slots where fault == nil {
+            fault = check(slot.model, slot.model.kinds, on: engine)
         }
         record.withLock { record in
             record.fault = fault
@@ -54,12 +62,16 @@ package final class Canary: Sendable {
         }
     }
 
-    /// What is wrong with a model, or `nil`.
-    private func check(_ model: LoadedModel, on engine: Engine) -> String? {
+    /// What is wrong with these sides of a model, or `nil`.
+    private func check(_ model: LoadedModel, _ kinds: TowerKinds, on engine: Engine) -> String? {
         var params = JSONObject()
         var inputs: [Input] = []
         let op: String
-        if model.model.vision != nil {
+        // A pipeline is tried by its first encoder, like everything that embeds.
+        let hasText = kinds.contains(.text) && model.model.configuration.text != nil
+        let hasImages = kinds.contains(.image) && model.model.configuration.vision != nil
+        guard hasText || hasImages else { return nil }
+        if hasImages {
             switch Canary.picture {
             case .success(let file):
                 inputs = [Input(name: "image", bytes: file, contentType: "image/png")]
@@ -67,10 +79,10 @@ package final class Canary: Sendable {
                 return "\(error)"
             }
         }
-        if model.model.text != nil, model.model.vision != nil {
+        if hasText, hasImages {
             op = model.precision == .int8 ? "score" : "gradient"
             params["prompts"] = ["a red circle"]
-        } else if model.model.vision != nil {
+        } else if hasImages {
             op = "embed_image"
         } else {
             op = "embed_text"
@@ -95,10 +107,11 @@ package final class Canary: Sendable {
             }
             bytes += content
         }
+        let key = "\(op) \(model.fingerprint)"
         let expected = record.withLock { record in
-            record.reference[model.fingerprint]
+            record.reference[key]
                 ?? {
-                    record.reference[model.fingerprint] = bytes
+                    record.reference[key] = bytes
                     return bytes
                 }()
         }

@@ -1,4 +1,4 @@
-import Encoders
+package import Encoders
 package import IPC
 package import JSON
 
@@ -77,9 +77,9 @@ package final class Engine: Sendable {
                     field: "op")
             }
             var params = ParameterReader(request.params)
-            let model = try registry.resolve(
+            let slot = try registry.resolve(
                 request.model, precision: try params.optionalChoice("precision"))
-            try scheduler.submit(job(request, params, operation, model, reply))
+            try scheduler.submit(job(request, params, operation, slot, reply))
         } catch {
             reply(Reply(failing: request, with: error))
         }
@@ -87,8 +87,10 @@ package final class Engine: Sendable {
 
     private func job(
         _ request: Request, _ params: ParameterReader, _ operation: any Operation.Type,
-        _ model: LoadedModel, _ reply: @escaping @Sendable (Reply) -> Void
+        _ slot: ModelSlot, _ reply: @escaping @Sendable (Reply) -> Void
     ) -> Job {
+        let registry = self.registry
+        let isCanary = request.client == Canary.address
         let handles = self.handles
         let limits = self.limits
         let cache = conditioningCache
@@ -98,10 +100,12 @@ package final class Engine: Sendable {
             origin: Job.Origin(client: request.client, id: request.id), priority: request.priority,
             arrival: request.receivedAt,
             deadline: request.deadline, bytes: request.inputBytes,
-            isExemptFromLimits: request.client == Canary.address,
+            isExemptFromLimits: isCanary,
+            // The canary is what opens the gate.
+            gate: { isCanary ? .open : registry.gate(slot, operation.needs) },
             plan: { () throws(WireFault) in
                 var context = OperationContext(
-                    model: model, inputs: request.inputs, handles: handles, limits: limits,
+                    model: slot.model, inputs: request.inputs, handles: handles, limits: limits,
                     conditioningCache: cache, adapters: adapters.snapshot, variants: variants,
                     adapterStore: adapters,
                     isControl: request.isControl,
@@ -129,8 +133,35 @@ package final class Engine: Sendable {
         scheduler.cancel(Job.Origin(client: client, id: id))
     }
 
+    /// Makes the towers of all models, tries each on the canary, and serves it from then on.
+    ///
+    /// Blocks until all are there or ``stopLoading()`` was called; to be called once, on a thread of
+    /// its own.
+    ///
+    /// - Parameter arrived: is called when a side of a model begins to serve.
+    /// - Throws: `EncoderError` naming the tensor whose values cannot be used.
+    package func load(
+        arrived: (LoadedModel, TowerKinds) -> Void = { _, _ in }
+    ) throws(EncoderError) {
+        try registry.load(
+            arrived: { slot, kind in canary.run(on: self, slot.model, kind) },
+            opened: { slot, kind in
+                scheduler.gatesChanged()
+                arrived(slot.model, kind)
+            })
+        if registry.isLoaded { canary.run(on: self) }
+    }
+
+    /// Makes no further tower; requests that wait for one, or come for one, are refused with
+    /// `shutting_down`.
+    package func stopLoading() {
+        registry.stopLoading()
+        scheduler.gatesChanged()
+    }
+
     /// Finishes what was admitted and ends the compute threads.
     package func stop() {
+        stopLoading()
         scheduler.stop()
     }
 

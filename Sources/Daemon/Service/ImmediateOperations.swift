@@ -21,8 +21,10 @@ extension Engine {
             outcome.result["models"] = .array(
                 registry.models.map { model in
                     var entry = model.description
-                    entry["precisions"] = .array(
-                        registry.precisions(of: model).map { .string($0.rawValue) })
+                    let open = registry.open(of: model)
+                    entry["precisions"] = .array(open.map { .string($0.precision.rawValue) })
+                    entry["ready"] = .object(
+                        JSONObject(open.map { ($0.precision.rawValue, $0.kinds.names) }))
                     return .object(entry)
                 })
             outcome.result["default_model"] = .string(registry.defaultModel.name)
@@ -62,6 +64,7 @@ extension Engine {
             "live": true, "ready": .bool(canary.isReady),
             "canary_age_ms": canary.age.map { .integer(Int($0 / 1_000_000)) } ?? .null,
             "canary_error": canary.fault.map { .string($0) } ?? .null,
+            "loading": .array(registry.incomplete.map { .string($0) }),
         ]
     }
 

@@ -10,17 +10,18 @@ final class Service: Sendable {
     private let engine: Engine
     private let server: Server
     private let log: Logger
+    private let start = monotonicNow()
 
-    /// Loads the models and binds the endpoints; the sockets are served from `run()` on.
+    /// Finds out what the models are and binds the endpoints; towers are made, and the sockets are
+    /// served, from `run()` on.
     ///
     /// - Throws: `EncoderError` for a model that cannot be loaded, `TransportError` for an endpoint
     ///   that cannot be bound.
     init(_ configuration: ServeConfiguration, log: Logger) throws {
         self.log = log
-        let start = monotonicNow()
         let registry = try ModelRegistry(
-            sources: configuration.models, defaultName: configuration.defaultModel)
-        for model in registry.all {
+            identifying: configuration.models, defaultName: configuration.defaultModel)
+        for model in registry.slots.map(\.model) {
             log.info("model \(model.name): \(model.summary)")
             if !model.precision.isNative {
                 let precision = model.precision.rawValue
@@ -56,16 +57,17 @@ final class Service: Sendable {
                 counters: { [weak server] in server?.counters.description ?? JSONObject() }))
         box.engine = engine
         self.server = server
-        log.info("loaded in \((monotonicNow() - start) / 1_000_000) ms")
     }
 
     /// Whether the budget for activations is enough for one image a thread.
     private static func check(
         _ registry: ModelRegistry, threads: Int, budget: Int
     ) throws(ConfigurationError) {
-        for model in registry.all {
-            guard let tower = model.imageTower?.model.vision, tower.hasGradients else { continue }
-            let least = GradientMemory.least(tower, threads: threads)
+        for model in registry.slots.map(\.model) {
+            guard let image = model.imageTower?.model, image.options.hasGradients,
+                let sizes = image.configuration.vision
+            else { continue }
+            let least = GradientMemory.least(sizes, image.options, threads: threads)
             guard budget >= least else {
                 throw ConfigurationError(
                     .flags, "activation-budget",
@@ -78,8 +80,12 @@ final class Service: Sendable {
 
     /// Serves until a signal ends it: SIGTERM or SIGINT finish accepted work first, a second
     /// SIGINT ends the process at once with status 130.
-    func run() {
-        // Not before: while models load there is nothing to finish, and a signal may simply end it.
+    ///
+    /// Each tower serves as soon as it is made. When one cannot be made, accepted work is finished.
+    ///
+    /// - Throws: `EncoderError` for the tower that could not be made.
+    func run() throws(EncoderError) {
+        // Not before: while nothing is bound there is nothing to finish, and a signal may simply end it.
         Signals.install()
         let server = self.server
         let engine = self.engine
@@ -87,18 +93,25 @@ final class Service: Sendable {
         let sockets = SystemThread(name: "sockets") { server.run() }
         for endpoint in server.boundEndpoints { log.info("listening on \(endpoint)") }
 
+        let loading = Monitor(Loading.running)
+        let loader = SystemThread(name: "loader") {
+            let end = self.load()
+            loading.update { $0 = end }
+            if case .failed = end { self.stop() }
+        }
         let isEnding = Monitor(false)
         let housekeeping = SystemThread(name: "housekeeping") {
-            var nextCanary: UInt64 = 0
+            var nextCanary: UInt64?
             while true {
                 let now = monotonicNow()
                 engine.scheduler.expireDeadlines(now: now)
-                if now >= nextCanary {
+                if let due = nextCanary, now >= due {
                     let wasReady = engine.canary.state(now: now).isReady
                     engine.canary.run(on: engine)
-                    let state = engine.canary.state(now: monotonicNow())
-                    if state.isReady, !wasReady { log.info("ready") }
-                    if let fault = state.fault { log.error("not ready: \(fault)") }
+                    self.report(wasReady: wasReady)
+                    nextCanary = monotonicNow() + Canary.interval
+                } else if nextCanary == nil, loading.read({ $0.isComplete }) {
+                    self.report(wasReady: false)
                     nextCanary = monotonicNow() + Canary.interval
                 }
                 let end = isEnding.wait(until: monotonicNow() + 50_000_000) { $0 ? true : nil }
@@ -108,7 +121,7 @@ final class Service: Sendable {
         _ = SystemThread(name: "signals") {
             let first = Signals.next()
             log.info("signal \(first): finishing accepted work")
-            server.stop(drain: true)
+            self.stop()
             while Signals.next() != SIGINT {}
             log.warning("second SIGINT: stopping at once")
             _exit(130)
@@ -118,6 +131,52 @@ final class Service: Sendable {
         housekeeping.join()
         engine.stop()
         log.info("stopped")
+        switch loading.read({ $0 }) {
+        case .running:
+            // A tower that is being made has nothing to save, and may take its time.
+            _exit(0)
+        case .failed(let error): throw error
+        case .complete, .stopped: loader.join()
+        }
+    }
+
+    /// How far the models are.
+    private enum Loading {
+        case running
+        case complete
+        /// By a signal.
+        case stopped
+        case failed(EncoderError)
+
+        var isComplete: Bool { if case .complete = self { true } else { false } }
+    }
+
+    /// Makes all towers.
+    private func load() -> Loading {
+        do throws(EncoderError) {
+            try engine.load { model, kind in
+                let side = "\(kind == .text ? "text" : "images") in \(model.precision.rawValue)"
+                let milliseconds = (monotonicNow() - start) / 1_000_000
+                log.info("model \(model.name): serves \(side) after \(milliseconds) ms")
+            }
+        } catch {
+            return .failed(error)
+        }
+        guard engine.registry.isLoaded else { return .stopped }
+        log.info("loaded in \((monotonicNow() - start) / 1_000_000) ms")
+        return .complete
+    }
+
+    /// Refuses new work, and work for towers that are not there; finishes the rest.
+    private func stop() {
+        server.stop(drain: true)
+        engine.stopLoading()
+    }
+
+    private func report(wasReady: Bool) {
+        let state = engine.canary.state(now: monotonicNow())
+        if state.isReady, !wasReady { log.info("ready") }
+        if let fault = state.fault { log.error("not ready: \(fault)") }
     }
 }
 

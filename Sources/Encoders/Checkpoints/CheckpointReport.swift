@@ -55,20 +55,20 @@ public struct CheckpointReport: Sendable, Equatable {
     }
 
     init(
-        _ weights: LoadedWeights, path: String, fingerprint: String, tokenizer: String?,
+        _ survey: CheckpointSurvey, path: String, fingerprint: String, tokenizer: String?,
         preprocessing: String?
     ) {
         var towers: [Tower] = []
-        if let text = weights.configuration.text {
-            towers.append(Tower("text", text.json, weights.textTensors))
+        if let text = survey.configuration.text {
+            towers.append(Tower("text", text.json, survey.textTensors))
         }
-        if let vision = weights.configuration.vision {
-            towers.append(Tower("image", vision.json, weights.visionTensors))
+        if let vision = survey.configuration.vision {
+            towers.append(Tower("image", vision.json, survey.visionTensors))
         }
         self.path = path
-        self.layout = weights.configuration.layout
+        self.layout = survey.configuration.layout
         self.towers = towers
-        self.logitScale = weights.logitScale
+        self.logitScale = survey.logitScale
         self.fingerprint = fingerprint
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing

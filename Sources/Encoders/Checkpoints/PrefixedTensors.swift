@@ -23,6 +23,10 @@ struct PrefixedTensors: TensorSource {
     func storedType(of name: String) -> StoredType? { base.storedType(of: prefix + name) }
 
     // By the base, whose errors say the whole name.
+    func check(_ name: String, shape: [Int]) throws(EncoderError) -> StoredType {
+        try base.check(prefix + name, shape: shape)
+    }
+
     func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
         try base.floats(prefix + name, shape: shape)
     }

@@ -77,6 +77,12 @@ public protocol TensorSource: Sendable {
     /// The shape of a tensor, `[]` for a scalar; `nil` when there is none of this name.
     func shape(of name: String) -> [Int]?
     func storedType(of name: String) -> StoredType?
+    /// Looks at a tensor's entry, not at its values.
+    ///
+    /// - Returns: what it is stored in.
+    /// - Throws: `EncoderError.tensor` when it is missing, has another shape, or is not stored in a type
+    ///   that holds weights.
+    func check(_ name: String, shape: [Int]) throws(EncoderError) -> StoredType
     /// The values of a tensor, row-major, widened exactly to fp32.
     ///
     /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored in a type
@@ -92,7 +98,7 @@ public protocol TensorSource: Sendable {
 }
 
 extension TensorSource {
-    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
+    public func check(_ name: String, shape: [Int]) throws(EncoderError) -> StoredType {
         guard let stored = self.shape(of: name), let type = storedType(of: name) else {
             throw .tensor(
                 path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
@@ -106,6 +112,11 @@ extension TensorSource {
                 path: path, name: name, expected: "numbers with a fraction",
                 actual: type.rawValue)
         }
+        return type
+    }
+
+    public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
+        let type = try check(name, shape: shape)
         let count = shape.reduce(1, *)
         let values = try withStoredBytes(name) {
             FloatWidening.floats($0, type: type, count: count)

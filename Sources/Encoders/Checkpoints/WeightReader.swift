@@ -13,6 +13,8 @@ public struct StoredTensor: Sendable, Equatable {
 struct WeightReader {
     let source: any TensorSource
     private(set) var taken: [Taken] = []
+    /// Whether tensors are only checked by their entries; what is taken is then empty.
+    private let isSurvey: Bool
 
     /// A tensor that was asked for and was there.
     struct Taken: Sendable {
@@ -20,23 +22,29 @@ struct WeightReader {
         let shape: [Int]
     }
 
-    init(_ source: any TensorSource) {
+    init(_ source: any TensorSource, isSurvey: Bool = false) {
         self.source = source
+        self.isSurvey = isSurvey
     }
 
     /// The values of a tensor, which must have exactly this shape.
     mutating func take(_ name: String, _ shape: [Int]) throws(EncoderError) -> [Float] {
-        let values = try source.floats(name, shape: shape)
+        var values: [Float] = []
+        if isSurvey {
+            _ = try source.check(name, shape: shape)
+        } else {
+            values = try source.floats(name, shape: shape)
+        }
         taken.append(Taken(name: name, shape: shape))
         return values
     }
 
-    /// What was taken, with digests of the stored bytes: one tensor a thread, as they are the larger
-    /// part of a load.
+    /// What was taken, with digests of the stored bytes: one tensor a thread.
     ///
     /// - Throws: `EncoderError.file` when a file changed meanwhile.
-    func storedTensors() throws(EncoderError) -> [StoredTensor] {
-        let (source, taken) = (source, taken)
+    static func stored(
+        _ taken: [Taken], in source: any TensorSource
+    ) throws(EncoderError) -> [StoredTensor] {
         let digests = concurrentMap(taken.count) { index in
             Result<String?, EncoderError> { () throws(EncoderError) in
                 try source.withStoredBytes(taken[index].name) { SHA256.hexDigest($0) }
@@ -58,6 +66,7 @@ struct WeightReader {
     ) throws(EncoderError) -> [Float] {
         guard projection.isTransposed else { return try take(projection.name, [rows, columns]) }
         let stored = try take(projection.name, [columns, rows])
+        guard !isSurvey else { return [] }
         return [Float](unsafeUninitializedCapacity: stored.count) { output, initialized in
             for column in 0..<columns {
                 for row in 0..<rows {
@@ -78,7 +87,7 @@ struct WeightReader {
             qkvWeight = try take(weight, [3 * width, width])
             qkvBias = try take(bias, [3 * width])
         case .separate(let q, let k, let v):
-            qkvWeight.reserveCapacity(3 * width * width)
+            if !isSurvey { qkvWeight.reserveCapacity(3 * width * width) }
             for stem in [q, k, v] {
                 qkvWeight += try take(stem + ".weight", [width, width])
                 qkvBias += try take(stem + ".bias", [width])
@@ -105,10 +114,10 @@ struct WeightReader {
         _ count: Int, width: Int, mlpWidth: Int,
         _ names: @escaping @Sendable (Int) -> LayerTensorNames
     ) throws(EncoderError) -> [LayerWeights] {
-        let source = source
+        let (source, isSurvey) = (source, isSurvey)
         let blocks = concurrentMap(count) { index in
             Result<(LayerWeights, [Taken]), EncoderError> { () throws(EncoderError) in
-                var reader = WeightReader(source)
+                var reader = WeightReader(source, isSurvey: isSurvey)
                 let weights = try reader.layer(names(index), width: width, mlpWidth: mlpWidth)
                 return (weights, reader.taken)
             }

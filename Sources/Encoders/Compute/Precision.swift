@@ -105,6 +105,9 @@ public struct ComputeOptions: Sendable, Hashable {
         self.gradients = gradients
     }
 
+    /// Whether a tower held like this has gradients: bytes are for scores alone.
+    public var hasGradients: Bool { gradients && precision != .int8 }
+
     /// - Throws: `EncoderError.unsupported` for a precision that the backend does not have, or a
     ///   backend that this build does not have.
     func check() throws(EncoderError) {

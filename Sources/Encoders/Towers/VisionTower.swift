@@ -69,7 +69,7 @@ public final class VisionTower: Sendable {
     }
 
     /// Whether ``gradients(_:workspace:dEmbedding:)`` can be asked for.
-    public var hasGradients: Bool { options.gradients && options.precision != .int8 }
+    public var hasGradients: Bool { options.hasGradients }
 
     /// Images that are worth computing together: enough rows to read each weight seldom, few enough
     /// to stay in the caches. 1 on OpenBLAS, whose results depend on the number of rows.

@@ -186,6 +186,45 @@ private func job(
         #expect(journal.names == ["long"])
     }
 
+    @Test func aJobBehindAClosedGateKeepsItsPlaceAndIsPassed() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let state = Mutex<[String: Job.Gate]>(["first": .closed, "never": .closed])
+        func gated(_ name: String) -> Job {
+            Job(
+                priority: 1, arrival: monotonicNow(), deadline: nil, bytes: 0,
+                gate: { state.withLock { $0[name] ?? .open } },
+                plan: { () throws(WireFault) in
+                    WorkPlan { () throws(WireFault) in Outcome() }
+                }, completion: journal.completion(name))
+        }
+        try scheduler.submit(gated("first"))
+        try scheduler.submit(gated("never"))
+        try scheduler.submit(job("other", journal))
+        #expect(journal.wait(for: 1) == ["other"])
+        #expect(scheduler.statistics.waiting == 2)
+        let hold = Gate()
+        let entered = Gate()
+        try scheduler.submit(
+            job("held", journal) { () throws(WireFault) in
+                entered.open()
+                hold.pass()
+                return WorkPlan { () throws(WireFault) in Outcome() }
+            })
+        entered.pass()
+        try scheduler.submit(job("later", journal))
+        state.withLock { $0["first"] = .open }
+        scheduler.gatesChanged()
+        hold.open()
+        #expect(journal.wait(for: 4) == ["other", "held", "first", "later"])
+        state.withLock { $0["never"] = .refused(WireFault(.shuttingDown, "no")) }
+        scheduler.gatesChanged()
+        #expect(journal.wait(for: 5).last == "never")
+        #expect(journal.code("never") == .shuttingDown)
+        scheduler.stop()
+        #expect(scheduler.statistics.failed == 1)
+    }
+
     @Test func finishesAdmittedJobsWhenItStopsAndRefusesNewOnes() throws {
         let scheduler = Scheduler(threadCount: 2, limits: .init())
         let journal = Journal()

@@ -122,3 +122,19 @@ struct POSIXFailure: Error {
 private var temporaryRoot: String {
     getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
 }
+
+/// A checkpoint's survey and all its weights, read one after the other.
+struct LoadedWeights {
+    let configuration: CLIPConfiguration
+    let logitScale: Float
+    let text: TextWeights?
+    let vision: VisionWeights?
+
+    init(_ files: CheckpointFiles) throws {
+        let survey = try CheckpointSurvey(.directory(files))
+        configuration = survey.configuration
+        logitScale = survey.logitScale
+        text = try survey.textWeights()
+        vision = try survey.visionWeights()
+    }
+}

@@ -145,7 +145,7 @@ package struct BenchCommand: ParsableCommand {
         source.options = [options]
         let picture = try image.map { try InputFile.read($0, limit: InputFile.largestImage) }
         let loaded = try Progress.track("loading \(source.path)", console: console) { _ in
-            try ModelRegistry.load(source)[0]
+            try ModelRegistry(sources: [source]).defaultModel
         }
         return BenchmarkBench(
             model: loaded.model, threads: threads,

@@ -1,52 +1,59 @@
 import Glibc
 import JSON
 
-/// Everything a checkpoint's files say: the configuration, and the weights it describes.
-package struct LoadedWeights: Sendable {
-    package let configuration: CLIPConfiguration
-    package let text: TextWeights?
-    package let vision: VisionWeights?
+/// What a checkpoint's files say before a tower is made of them: the configuration, that every tensor
+/// it needs is there in its shape, and their digests.
+package struct CheckpointSurvey: Sendable {
+    package var configuration: CLIPConfiguration { tower.configuration }
     /// exp of the stored `logit_scale`.
     package let logitScale: Float
-    /// The tensors that were read, by what they belong to.
+    /// The tensors of the towers, by what they belong to.
     let textTensors: [StoredTensor]
     let visionTensors: [StoredTensor]
     let scaleTensors: [StoredTensor]
+    private let tower: CheckpointTower
 
-    /// Reads the configuration and tensors of a directory in either layout.
+    /// Reads every byte of the towers once, for the digests; numbers are not looked at.
     ///
-    /// - Throws: `EncoderError` naming the file, field or tensor.
-    package init(_ files: CheckpointFiles) throws(EncoderError) {
-        try self.init(try CheckpointTower.directory(files))
-    }
-
-    /// Reads the tensors of a tower or of both.
-    ///
-    /// - Throws: `EncoderError` naming the file or tensor.
+    /// - Throws: `EncoderError` naming the file or tensor that is missing or wrong.
     package init(_ tower: CheckpointTower) throws(EncoderError) {
-        configuration = tower.configuration
+        self.tower = tower
         let source = tower.tensors
-        var reader = WeightReader(source)
+        let configuration = tower.configuration
         let layout = configuration.layout
+        var reader = WeightReader(source, isSurvey: true)
         if let sizes = configuration.text {
-            text = try reader.text(sizes, names: .find(layout, in: source))
-        } else {
-            text = nil
+            _ = try reader.text(sizes, names: .find(layout, in: source))
         }
         let textCount = reader.taken.count
         if let sizes = configuration.vision {
-            vision = try reader.vision(sizes, names: .find(layout, in: source))
-        } else {
-            vision = nil
+            _ = try reader.vision(sizes, names: .find(layout, in: source))
         }
         let visionEnd = reader.taken.count
-        logitScale = try Self.logitScale(&reader, configuration)
-        let tensors = try reader.storedTensors()
+        var scale = WeightReader(source)
+        logitScale = try Self.logitScale(&scale, configuration)
+        let tensors = try WeightReader.stored(reader.taken + scale.taken, in: source)
         textTensors = Array(tensors[..<textCount])
         visionTensors = Array(tensors[textCount..<visionEnd])
         scaleTensors = Array(tensors[visionEnd...])
-        // Whoever keeps the source keeps the mapping: not its memory, which packing will want.
         source.releasePages()
+    }
+
+    /// The weights of the text tower, widened to fp32; `nil` when it has none.
+    ///
+    /// - Throws: `EncoderError` naming the tensor whose values cannot be used.
+    package func textWeights() throws(EncoderError) -> TextWeights? {
+        // Whoever keeps the source keeps the mapping: not its memory, which packing will want.
+        defer { tower.tensors.releasePages() }
+        return try tower.textWeights()
+    }
+
+    /// The weights of the image tower, widened to fp32; `nil` when it has none.
+    ///
+    /// - Throws: `EncoderError` naming the tensor whose values cannot be used.
+    package func visionWeights() throws(EncoderError) -> VisionWeights? {
+        defer { tower.tensors.releasePages() }
+        return try tower.visionWeights()
     }
 
     /// exp of the stored scale, which is taken from the reader.
