@@ -28,7 +28,7 @@ public enum Precision: String, Sendable, CaseIterable {
     /// In which a text tower computes. A prompt's error moves the scores of all images that it is
     /// compared with, and a prompt is embedded once for many images: bytes would save little and cost
     /// half of the ranks' accuracy.
-    var ofText: Precision { self == .int8 ? .bf16 : self }
+    public var ofText: Precision { self == .int8 ? .bf16 : self }
     /// Of the blocks' weights.
     var weights: Element {
         switch self {
