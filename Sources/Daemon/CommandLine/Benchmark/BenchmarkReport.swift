@@ -112,8 +112,9 @@ struct BenchmarkReport {
                 Numbers.fixed(row.median * 1e3, 2), Numbers.fixed(row.percentile(0.9) * 1e3, 2),
                 Numbers.fixed(row.percentile(1) * 1e3, 2),
                 row.operationsPerSecond.map { Numbers.fixed($0 / 1e9, 0) } ?? "–",
-                row.operationsPerSecond.map { Numbers.fixed(100 * $0 / peak(of: row.work), 0) + " %" }
-                    ?? "–",
+                row.operationsPerSecond.map {
+                    Numbers.fixed(100 * $0 / peak(of: row.work), 0) + " %"
+                } ?? "–",
             ]
             if against != nil { cells.append(row.ratio.map { Numbers.fixed($0, 2) } ?? "–") }
             table.append(cells)
