@@ -128,7 +128,7 @@ typedef struct {
     gk_packed packed;
     size_t rows, x_stride;
     void *x;
-    float *x_scales;
+    gk_row_scale *x_scales;
     gk_epilogue epilogue;
 } product_case;
 
@@ -153,7 +153,7 @@ static product_case make_product(int element, size_t rows, size_t outputs, size_
     free(w);
     c.packed = (gk_packed){element, inputs, outputs, data, scales, sums};
     float *x = floats(rows * c.x_stride, 2);
-    c.x_scales = floats(rows, 1);
+    c.x_scales = memory(rows * sizeof(gk_row_scale));
     if (element == GK_F32) {
         c.x = x;
     } else if (element == GK_BF16) {
@@ -328,6 +328,7 @@ static void attention(void) {
 typedef struct {
     float *x, *y, *gain, *mean, *rstd;
     uint8_t *bytes;
+    gk_row_scale *scales;
     size_t rows, width;
     int element;
 } rows_case;
@@ -350,7 +351,7 @@ static void quantize(void *context) {
     const rows_case *c = context;
     gk_quantize_rows(
         seat, (gk_view){c->x, c->width, c->element}, c->rows, c->width, c->bytes, c->width,
-        c->rstd);
+        c->scales);
 }
 
 static rows_case make_rows(size_t rows, size_t width, int element) {
@@ -361,6 +362,7 @@ static rows_case make_rows(size_t rows, size_t width, int element) {
     c.mean = floats(rows, 0.1f);
     c.rstd = floats(rows, 1);
     c.bytes = memory(rows * width * 2);
+    c.scales = memory(rows * sizeof(gk_row_scale));
     return c;
 }
 
@@ -371,6 +373,7 @@ static void free_rows(rows_case *c) {
     free(c->mean);
     free(c->rstd);
     free(c->bytes);
+    free(c->scales);
 }
 
 static void norms(void) {

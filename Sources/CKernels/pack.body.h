@@ -120,7 +120,7 @@ void GK_V(pack)(
         for (size_t half = 0; half < halves && element == GK_S8; half++) {
             const size_t output = panel * GK_PANEL + half * LANES;
             for (size_t l = 0; l < LANES && output + l < outputs; l++)
-                sums[output + l] = 128 * totals[half][l];
+                sums[output + l] = totals[half][l];
         }
     }
 }

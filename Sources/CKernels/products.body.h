@@ -49,23 +49,25 @@ GK_INLINE void GK_V(finish_columns)(
     const gk_epilogue *e = job->epilogue;
     const gk_packed *packed = job->packed;
     const int bytes = packed->element == GK_S8;
-    v16 v, bias[2] = {{0}, {0}}, scale[2] = {{0}, {0}}, offset[2] = {{0}, {0}};
+    v16 v, bias[2] = {{0}, {0}}, scale[2] = {{0}, {0}}, sums[2] = {{0}, {0}};
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < vectors; i++) {
         const size_t at = column + i * LANES, count = i + 1 < vectors ? LANES : n;
         if (e->bias != NULL) GK_V(load_some)(&bias[i], e->bias + at, count);
         if (bytes) {
             GK_V(load_some)(&scale[i], packed->scales + at, count);
-            GK_V(load_some)(&offset[i], (const float *)(const void *)(packed->sums + at), count);
+            GK_V(load_some)(&sums[i], (const float *)(const void *)(packed->sums + at), count);
         }
     }
     for (size_t r = 0; r < rows; r++) {
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < vectors; i++) {
             load16(&v, tile + r * GK_PANEL + i * LANES);
-            if (bytes)
-                v = __builtin_convertvector((i16)v - (i16)offset[i], v16) * scale[i]
-                    * job->x_scales[row + r];
+            if (bytes) {
+                const gk_row_scale x = job->x_scales[row + r];
+                v = __builtin_convertvector((i16)v - (i16)sums[i] * x.zero, v16) * scale[i]
+                    * x.scale;
+            }
             if (e->bias != NULL) v += bias[i];
             GK_V(finish_lanes)(
                 &v, i + 1 < vectors ? LANES : n, row + r, column + i * LANES, e, coarse);

@@ -17,7 +17,7 @@ typedef struct {
     const void *x;
     /// Groups from one row of x to the next.
     size_t x_row;
-    const float *x_scales;
+    const gk_row_scale *x_scales;
     size_t rows, depth, panels;
     size_t row_block, panels_per_chunk, panel_chunks;
     const gk_epilogue *epilogue;
@@ -28,8 +28,8 @@ typedef struct {
 #include "variants.h"
 
 void gk_multiply(
-    gk_seat *seat, const gk_packed *packed, const void *x, size_t x_stride, const float *x_scales,
-    size_t rows, const gk_epilogue *epilogue) {
+    gk_seat *seat, const gk_packed *packed, const void *x, size_t x_stride,
+    const gk_row_scale *x_scales, size_t rows, const gk_epilogue *epilogue) {
     if (rows == 0 || packed->outputs == 0) return;
     product job = {
         .packed = packed, .x = x, .x_row = x_stride / group_size(packed->element),

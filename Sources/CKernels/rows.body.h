@@ -10,17 +10,6 @@ void GK_V(gk_add)(const float *a, const float *b, float *y, size_t count) {
     for (size_t i = whole; i < count; i++) y[i] = a[i] + b[i];
 }
 
-void GK_V(gk_scale)(const float *x, float scale, float *y, size_t count) {
-    const size_t rest = count % LANES, whole = count - rest;
-    v16 v;
-    for (size_t i = 0; i < whole; i += LANES) {
-        load16(&v, x + i);
-        v *= scale;
-        store16(y + i, &v);
-    }
-    for (size_t i = whole; i < count; i++) y[i] = x[i] * scale;
-}
-
 float GK_V(gk_dot)(const float *a, const float *b, size_t count) {
     const size_t rest = count % LANES, whole = count - rest;
     v16 u, v, sum = {0};
@@ -49,63 +38,78 @@ GK_INLINE void GK_V(load_number)(
     }
 }
 
-GK_INLINE void GK_V(keep_largest)(v16 *top, const v16 *v) {
-    v16 magnitude = (v16)((i16)*v & 0x7FFFFFFF);
-    i16 greater = magnitude > *top;
-    select16(top, &greater, &magnitude, top);
+GK_INLINE void GK_V(keep_range)(v16 *least, v16 *most, const v16 *v) {
+    i16 less = *v < *least, more = *v > *most;
+    select16(least, &less, v, least);
+    select16(most, &more, v, most);
 }
 
-GK_INLINE void GK_V(to_bytes)(b16 *bytes, const v16 *v, float factor) {
-    // Adding 1.5·2²³ rounds to the nearest integer, which the low bits then hold.
-    const float magic = 12582912.0f;
-    v16 rounded = *v * factor + magic;
-    *bytes = __builtin_convertvector((i16)rounded - 0x4B400000 + 128, b16);
+// A product and an addition that must stay two roundings, hence no contraction: the least number's
+// product is then exactly what the zero point was rounded from, and no sum leaves 0 to 255.
+GK_INLINE void GK_V(to_bytes)(b16 *bytes, const v16 *v, float factor, float shift) {
+#pragma clang fp contract(off)
+    const v16 product = *v * factor;
+    *bytes = __builtin_convertvector((i16)(product + shift) - 0x4B400000, b16);
 }
 
 GK_INLINE void GK_V(quantize_row)(
-    const void *row, size_t width, uint8_t *out, float *scale, const int element) {
+    const void *row, size_t width, uint8_t *out, size_t stride, gk_row_scale *scale,
+    const int element) {
+#pragma clang fp contract(off)
     const size_t rest = width % LANES, whole = width - rest;
-    v16 v, top = {0}, other = {0};
+    // From zeros on: zero has a byte of its own.
+    v16 v, least = {0}, most = {0}, other_least = {0}, other_most = {0};
     size_t i = 0;
-    // Two largest at once: one would wait for itself.
+    // Two ranges at once: one would wait for itself.
     for (; i + 2 * LANES <= whole; i += 2 * LANES) {
         GK_V(load_number)(&v, row, i, LANES, element);
-        GK_V(keep_largest)(&top, &v);
+        GK_V(keep_range)(&least, &most, &v);
         GK_V(load_number)(&v, row, i + LANES, LANES, element);
-        GK_V(keep_largest)(&other, &v);
+        GK_V(keep_range)(&other_least, &other_most, &v);
     }
     for (; i < width; i += LANES) {
         GK_V(load_number)(&v, row, i, i < whole ? LANES : rest, element);
-        GK_V(keep_largest)(&top, &v);
+        GK_V(keep_range)(&least, &most, &v);
     }
-    GK_V(keep_largest)(&top, &other);
-    const float largest = max_lanes(&top);
-    const float factor = largest > 0 ? 127.0f / largest : 0.0f;
+    GK_V(keep_range)(&least, &most, &other_least);
+    GK_V(keep_range)(&least, &most, &other_most);
+    least = -least;
+    const float below = max_lanes(&least), range = below + max_lanes(&most);
+    // 254 steps: both ends and the zero point are rounded, by half a step each.
+    const float factor = range > 0 ? 254.0f / range : 0.0f;
+    // Adding 1.5·2²³ rounds to the nearest integer, which the low bits then hold.
+    const float magic = 12582912.0f, product = below * factor;
+    const float shift = product + magic;
+    int32_t zero;
+    memcpy(&zero, &shift, sizeof zero);
+    // At most 254, unless the row was not finite.
+    zero = (zero - 0x4B400000) & 0xFF;
     b16 bytes;
     for (i = 0; i < whole; i += LANES) {
         GK_V(load_number)(&v, row, i, LANES, element);
-        GK_V(to_bytes)(&bytes, &v, factor);
+        GK_V(to_bytes)(&bytes, &v, factor, shift);
         *(b16_loose *)(out + i) = bytes;
     }
     if (rest > 0) {
         GK_V(load_number)(&v, row, whole, rest, element);
-        GK_V(to_bytes)(&bytes, &v, factor);
+        GK_V(to_bytes)(&bytes, &v, factor, shift);
         memcpy(out + whole, &bytes, rest);
     }
-    *scale = largest / 127.0f;
+    *scale = (gk_row_scale){range / 254.0f, zero};
+    memset(out + width, zero, stride - width);
 }
 
-// The byte dot product wants one factor without a sign, hence the 128.
+// The byte dot product wants one factor without a sign, so a zero point costs nothing there.
 void GK_V(quantize_rows)(
-    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, float *scales) {
+    gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride, gk_row_scale *scales) {
     for (size_t row = 0; row < rows; row++) {
         uint8_t *out = y + row * y_stride;
         if (x.element == GK_F32)
             GK_V(quantize_row)(
-                (const float *)x.base + row * x.stride, width, out, scales + row, GK_F32);
+                (const float *)x.base + row * x.stride, width, out, y_stride, scales + row, GK_F32);
         else
             GK_V(quantize_row)(
-                (const uint16_t *)x.base + row * x.stride, width, out, scales + row, GK_BF16);
-        memset(out + width, 128, y_stride - width);
+                (const uint16_t *)x.base + row * x.stride, width, out, y_stride, scales + row,
+                GK_BF16);
     }
 }

@@ -27,15 +27,9 @@ void gk_add_bias(
     }
 }
 
-void gk_scale(const float *x, float scale, float *y, size_t count) {
-    GK_DISPATCH(gk_scale)(x, scale, y, count);
-}
-
 float gk_dot(const float *a, const float *b, size_t count) {
     return GK_DISPATCH(gk_dot)(a, b, count);
 }
-
-float gk_sum_of_squares(const float *x, size_t count) { return gk_dot(x, x, count); }
 
 /// Rows in a chunk: some microseconds of work.
 #define CHUNK_ROWS 8
@@ -45,7 +39,7 @@ typedef struct {
     size_t rows, width;
     uint8_t *y;
     size_t y_stride;
-    float *scales;
+    gk_row_scale *scales;
 } quantize_job;
 
 static void quantize_chunk(void *context, size_t chunk, size_t slot) {
@@ -61,7 +55,7 @@ static void quantize_chunk(void *context, size_t chunk, size_t slot) {
 
 void gk_quantize_rows(
     gk_seat *seat, gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride,
-    float *scales) {
+    gk_row_scale *scales) {
     quantize_job job = {x, rows, width, y, y_stride, scales};
     gk_seat_run(seat, (rows + CHUNK_ROWS - 1) / CHUNK_ROWS, quantize_chunk, &job);
 }

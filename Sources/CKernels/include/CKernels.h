@@ -106,12 +106,8 @@ void gk_add_bias(
     size_t y_stride);
 /// y = a + b.
 void gk_add(const float *a, const float *b, float *y, size_t count);
-/// y = scale · x.
-void gk_scale(const float *x, float scale, float *y, size_t count);
 /// Σ a·b, in 16 partial sums.
 float gk_dot(const float *a, const float *b, size_t count);
-/// Σ x², in 16 partial sums.
-float gk_sum_of_squares(const float *x, size_t count);
 
 // --- Conversions --------------------------------------------------------------------------------
 
@@ -121,11 +117,18 @@ void gk_widen_f16(const void *x, float *y, size_t count);
 void gk_widen_bf16(const void *x, float *y, size_t count);
 /// fp32 to the nearest bfloat16, ties to even; NaN stays NaN.
 void gk_narrow_bf16(const float *x, uint16_t *y, size_t count);
-/// Each row becomes y = x / scale + 128, rounded, with the scale that makes its largest magnitude 127;
-/// columns from `width` up to `y_stride` become 128, which stands for zero. x must be finite.
+/// What the bytes of a row stand for: (byte − zero) · scale; `zero` is from 0 to 254.
+typedef struct {
+    float scale;
+    int32_t zero;
+} gk_row_scale;
+
+/// Each row becomes y = x / scale + zero, rounded: the row's least number (or 0) is byte 0, its
+/// greatest (or 0) byte 254 or 255, and 0 itself is `zero` exactly. Columns from `width` up to
+/// `y_stride` become `zero`. The same bytes on every instruction set. x must be finite.
 void gk_quantize_rows(
     gk_seat *seat, gk_view x, size_t rows, size_t width, uint8_t *y, size_t y_stride,
-    float *scales);
+    gk_row_scale *scales);
 
 #ifdef __cplusplus
 }

@@ -21,7 +21,7 @@ typedef struct {
     size_t inputs, outputs;
     const void *data;
     /// GK_S8 only. [outputs], what a weight's 1 stands for; and [outputs], the sums of each output's
-    /// bytes, 128 times, which undo the 128 added to the left factor.
+    /// bytes, which undo the left factor's zero points.
     const float *scales;
     const int32_t *sums;
 } gk_packed;
@@ -63,9 +63,9 @@ typedef struct {
 
 /// y [rows, outputs] = epilogue(x [rows, inputs] · packedᵀ).
 ///
-/// - x: of the packed matrix's element (bytes with 128 added for GK_S8); rows are `x_stride` numbers
-///   apart and filled up with zeros (128 for bytes) to whole groups.
+/// - x: of the packed matrix's element (bytes without sign for GK_S8); rows are `x_stride` numbers
+///   apart and filled up to whole groups, with zeros but for GK_S8 (any byte: its weight is 0).
 /// - x_scales: GK_S8 only, one a row.
 void gk_multiply(
-    gk_seat *seat, const gk_packed *packed, const void *x, size_t x_stride, const float *x_scales,
-    size_t rows, const gk_epilogue *epilogue);
+    gk_seat *seat, const gk_packed *packed, const void *x, size_t x_stride,
+    const gk_row_scale *x_scales, size_t rows, const gk_epilogue *epilogue);

@@ -82,12 +82,14 @@ package final class BlockBuffer {
     deinit { view.base.deallocate() }
 }
 
-/// The left factor of a product: a block, and for bytes one scale a row.
+/// The left factor of a product: a block, and for bytes one scale and zero point a row.
 package struct Operand {
     package let block: Block
-    package let scales: UnsafeMutablePointer<Float>?
+    let scales: UnsafeMutablePointer<gk_row_scale>?
 
-    package init(_ block: Block, scales: UnsafeMutablePointer<Float>? = nil) {
+    package init(_ block: Block) { self.init(block, scales: nil) }
+
+    init(_ block: Block, scales: UnsafeMutablePointer<gk_row_scale>?) {
         precondition((block.element == .s8) == (scales != nil), "bytes have scales")
         self.block = block
         self.scales = scales
@@ -98,17 +100,20 @@ package struct Operand {
     }
 }
 
-/// Memory for blocks turned into bytes, with their scales.
+/// Memory for blocks turned into bytes, with what each row's bytes stand for.
 package final class QuantizedBuffer {
     private let values: BlockBuffer
-    private let scales: RowBuffer
+    private let scales: UnsafeMutablePointer<gk_row_scale>
 
     package init(rows: Int, columns: Int) {
         values = BlockBuffer(rows: rows, columns: columns, element: .s8)
-        scales = RowBuffer(rows: 1, columns: rows)
+        scales = .allocate(capacity: rows)
+        scales.initialize(repeating: gk_row_scale(), count: rows)
     }
 
-    var bytes: Int { values.bytes + scales.bytes }
+    deinit { scales.deallocate() }
+
+    var bytes: Int { values.bytes + values.view.rows * MemoryLayout<gk_row_scale>.stride }
 
     /// `x` in bytes; overwrites what was quantised before.
     package func quantize(_ x: Block, seat: ComputeSeat = .alone) -> Operand {
@@ -116,11 +121,11 @@ package final class QuantizedBuffer {
         let stride = Element.s8.rowStride(columns: x.columns)
         gk_quantize_rows(
             seat.pointer, x.view, x.rows, x.columns,
-            values.view.base.assumingMemoryBound(to: UInt8.self), stride, scales.view.base)
+            values.view.base.assumingMemoryBound(to: UInt8.self), stride, scales)
         return Operand(
             Block(
                 values.view.base, rows: x.rows, columns: x.columns, stride: stride, element: .s8),
-            scales: scales.view.base)
+            scales: scales)
     }
 }
 

@@ -6,9 +6,9 @@ public enum Precision: String, Sendable, CaseIterable {
     case f32
     /// Weights and the factors of products in bfloat16.
     case bf16
-    /// Weights of the blocks in bytes with a scale an output, activations in bytes with a scale a
-    /// token; attention, patch embedding and projections as in `bf16`. For scores only: such a tower
-    /// has no gradients and serves no hidden states.
+    /// Weights of an image tower's blocks in bytes with a scale an output, activations in bytes with
+    /// a scale and a zero point a token; attention, patch embedding, projections and the text tower
+    /// as in `bf16`. For scores only: such towers have no gradients and serve no hidden states.
     case int8
 
     /// Whether this processor has instructions made for it.
@@ -25,6 +25,10 @@ public enum Precision: String, Sendable, CaseIterable {
 
     /// Of queries, keys, values and the MLP's activations.
     var activations: Element { self == .f32 ? .f32 : .bf16 }
+    /// In which a text tower computes. A prompt's error moves the scores of all images that it is
+    /// compared with, and a prompt is embedded once for many images: bytes would save little and cost
+    /// half of the ranks' accuracy.
+    public var ofText: Precision { self == .int8 ? .bf16 : self }
     /// Of the blocks' weights.
     var weights: Element {
         switch self {
@@ -39,7 +43,8 @@ public enum Precision: String, Sendable, CaseIterable {
 package enum Element: Int32, Sendable {
     case f32 = 0
     case bf16 = 1
-    /// A byte that stands for itself less 128, times its row's scale.
+    /// A byte: of weights with a sign, times its output's scale; of activations without, less its
+    /// row's zero point, times its row's scale.
     case s8 = 2
 
     package var bytes: Int {

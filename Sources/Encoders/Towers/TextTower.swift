@@ -13,8 +13,11 @@ public final class TextTower: Sendable {
     private let positionEmbedding: [Float]
     private let layers: [TransformerLayer]
     private let head: TowerHead
-    /// How the weights are held; text has no gradients.
+    /// How the tower was asked for; text has no gradients. In int8 it computes in bf16, yet serves
+    /// scores alone, as the image tower beside it does.
     public let options: ComputeOptions
+    /// How the weights are held.
+    private let heldOptions: ComputeOptions
 
     /// - Throws: `EncoderError.tensor` when an array does not have the configuration's size,
     ///   `.configuration` when the sizes themselves cannot be.
@@ -42,6 +45,8 @@ public final class TextTower: Sendable {
         var options = options
         options.gradients = false
         self.options = options
+        options.precision = options.precision.ofText
+        heldOptions = options
         tokenEmbedding = weights.tokenEmbedding
         positionEmbedding = weights.positionEmbedding
         layers = concurrentMap(weights.layers.count) { [options] in
@@ -74,7 +79,7 @@ public final class TextTower: Sendable {
     ///   - slots: places of the team whose seats the workspace will be given.
     public func makeWorkspace(capacity: Int = 1, slots: Int = 1) -> TextWorkspace {
         TextWorkspace(
-            configuration, options: options,
+            configuration, options: heldOptions,
             capacity: options.backend == .openblas ? 1 : max(capacity, 1), slots: slots)
     }
 
@@ -338,7 +343,7 @@ public final class TextTower: Sendable {
 
     private func check(_ texts: [[Int32]], _ workspace: TextWorkspace) throws(EncoderError) {
         precondition(
-            workspace.configuration == configuration && workspace.options == options,
+            workspace.configuration == configuration && workspace.options == heldOptions,
             "the workspace of another tower")
         precondition(texts.count <= workspace.capacity, "more texts than the workspace holds")
         let vocabulary = 0..<Int32(clamping: configuration.vocabularySize)

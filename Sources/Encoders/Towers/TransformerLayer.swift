@@ -82,27 +82,36 @@ struct TransformerLayer: Sendable {
     private let activation: Activation
     private let width: Int
 
-    init(_ weights: LayerWeights, shape: TransformerShape, options: ComputeOptions) {
+    /// - Parameter answersFew: whether the block will only answer pooled rows. In int8 the products
+    ///   of those alone are then bfloat16: so few rows take no time worth saving.
+    init(
+        _ weights: LayerWeights, shape: TransformerShape, options: ComputeOptions,
+        answersFew: Bool = false
+    ) {
         let width = shape.width
         self.width = width
+        let precision = options.precision
+        let ofQueries = answersFew ? precision.activations : precision.weights
         func linear(
-            _ weight: [Float], _ bias: [Float], _ inputs: Int, _ outputs: Int, from first: Int = 0
+            _ weight: [Float], _ bias: [Float], _ inputs: Int, _ outputs: Int, from first: Int = 0,
+            _ element: Element
         ) -> Linear {
             Linear(
                 weight: weight, bias: bias, inputs: inputs, outputs: outputs, firstOutput: first,
-                element: options.precision.weights, backend: options.backend,
-                gradients: options.gradients && options.precision != .int8)
+                element: element, backend: options.backend,
+                gradients: options.gradients && precision != .int8)
         }
         attentionNorm = LayerNorm(
             gain: weights.attentionNormWeight, bias: weights.attentionNormBias, eps: shape.eps)
-        query = linear(weights.qkvWeight, weights.qkvBias, width, width)
-        keyValue = linear(weights.qkvWeight, weights.qkvBias, width, 2 * width, from: width)
+        query = linear(weights.qkvWeight, weights.qkvBias, width, width, ofQueries)
+        keyValue = linear(
+            weights.qkvWeight, weights.qkvBias, width, 2 * width, from: width, precision.weights)
         attention = Attention(width: width, heads: shape.heads, isCausal: shape.isCausal)
-        out = linear(weights.outWeight, weights.outBias, width, width)
+        out = linear(weights.outWeight, weights.outBias, width, width, ofQueries)
         mlpNorm = LayerNorm(
             gain: weights.mlpNormWeight, bias: weights.mlpNormBias, eps: shape.eps)
-        fc1 = linear(weights.fc1Weight, weights.fc1Bias, width, shape.mlpWidth)
-        fc2 = linear(weights.fc2Weight, weights.fc2Bias, shape.mlpWidth, width)
+        fc1 = linear(weights.fc1Weight, weights.fc1Bias, width, shape.mlpWidth, ofQueries)
+        fc2 = linear(weights.fc2Weight, weights.fc2Bias, shape.mlpWidth, width, ofQueries)
         activation = shape.activation
     }
 
@@ -131,6 +140,8 @@ struct TransformerLayer: Sendable {
                 }
                 query.forward(scratch.operand(gathered, for: query), into: state.q, seat: seat)
             } else {
+                // A block that is held for few rows answers no others.
+                precondition(query.element == keyValue.element, "a block that answers pooled rows")
                 query.forward(factor, into: state.q, seat: seat)
             }
         }

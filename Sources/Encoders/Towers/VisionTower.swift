@@ -51,7 +51,10 @@ public final class VisionTower: Sendable {
         preNorm = LayerNorm(
             gain: weights.preNormWeight, bias: weights.preNormBias, eps: configuration.eps)
         layers = concurrentMap(weights.layers.count) {
-            TransformerLayer(weights.layers[$0], shape: shape, options: options)
+            // In int8 there are no hidden states, so the last block answers class tokens alone.
+            TransformerLayer(
+                weights.layers[$0], shape: shape, options: options,
+                answersFew: $0 == weights.layers.count - 1)
         }
         head = TowerHead(
             norm: LayerNorm(

@@ -31,7 +31,7 @@ private struct PackReference {
                 case .s8:
                     let q = min(max((value * factor).rounded(.toNearestOrEven), -127), 127)
                     put(Int8(q), at)
-                    sums[output] += 128 * Int32(q)
+                    sums[output] += Int32(q)
                 }
             }
         }

@@ -24,6 +24,8 @@ struct BenchmarkReport {
 
     private let rows: [Row]
     private let peak: Double
+    /// The same in the text tower's precision.
+    private let textPeak: Double
     private let threads: Int
     private let packedBytes: Int
     private let activationBytes: Int
@@ -37,6 +39,9 @@ struct BenchmarkReport {
         rounds: Int, threads: Int, precision: Precision, isProfiled: Bool
     ) throws(WireFault) {
         peak = MachinePeak.operationsPerSecond(precision, threads: threads)
+        textPeak =
+            precision.ofText == precision
+            ? peak : MachinePeak.operationsPerSecond(precision.ofText, threads: threads)
         var rows: [Row] = []
         for work in works {
             for batch in batches {
@@ -72,6 +77,13 @@ struct BenchmarkReport {
         residentBytes = guidancedResidentBytes()
     }
 
+    private func peak(of work: BenchmarkWork) -> Double {
+        switch work {
+        case .text, .text77: textPeak
+        case .image, .gradient, .preprocess: peak
+        }
+    }
+
     /// What the registers allow on all threads.
     static func peak(threads: Int) -> JSONObject {
         var object = JSONObject()
@@ -100,7 +112,9 @@ struct BenchmarkReport {
                 Numbers.fixed(row.median * 1e3, 2), Numbers.fixed(row.percentile(0.9) * 1e3, 2),
                 Numbers.fixed(row.percentile(1) * 1e3, 2),
                 row.operationsPerSecond.map { Numbers.fixed($0 / 1e9, 0) } ?? "–",
-                row.operationsPerSecond.map { Numbers.fixed(100 * $0 / peak, 0) + " %" } ?? "–",
+                row.operationsPerSecond.map {
+                    Numbers.fixed(100 * $0 / peak(of: row.work), 0) + " %"
+                } ?? "–",
             ]
             if against != nil { cells.append(row.ratio.map { Numbers.fixed($0, 2) } ?? "–") }
             table.append(cells)
@@ -119,7 +133,9 @@ struct BenchmarkReport {
                 })
         }
         text += "\n\(threads) threads, \(InstructionSet.current.name); the peak is "
-        text += "\(Numbers.fixed(peak / 1e9, 0)) GFLOP/s\n"
+        text += "\(Numbers.fixed(peak / 1e9, 0)) GFLOP/s"
+        if textPeak != peak { text += ", of text \(Numbers.fixed(textPeak / 1e9, 0))" }
+        text += "\n"
         text += "weights \(packedBytes >> 20) MiB, workspaces \(activationBytes >> 20) MiB, "
         text += "resident \(residentBytes >> 20) MiB\n"
         return text
