@@ -10,8 +10,6 @@ public final class CLIPModel: Sendable {
     public let preprocessing: ImagePreprocessing?
     public let vision: VisionTower?
     public let text: TextTower?
-    /// The final norm and the projection of `text`, for other layers and positions than its own.
-    public let textHead: TextHead?
     /// How the towers' weights are held.
     public let options: ComputeOptions
     /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
@@ -92,10 +90,8 @@ public final class CLIPModel: Sendable {
         if let sizes = configuration.text, let text = weights.text {
             self.text = try TextTower(
                 configuration: sizes, weights: text, options: options)
-            textHead = try TextHead(configuration: sizes, weights: text)
         } else {
             text = nil
-            textHead = nil
         }
         if let sizes = configuration.vision, let vision = weights.vision {
             self.vision = try VisionTower(

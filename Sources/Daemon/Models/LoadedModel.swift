@@ -109,11 +109,10 @@ package final class LoadedModel: Sendable {
     private static func encoder(
         _ model: CLIPModel, _ contents: CheckpointContents?
     ) -> TextEncoder? {
-        guard let tower = model.text, let head = model.textHead, let tokenizer = model.tokenizer
-        else { return nil }
+        guard let tower = model.text, let tokenizer = model.tokenizer else { return nil }
         let isPipeline = contents?.format == .diffusers
         return TextEncoder(
-            tower: tower, head: head, tokenizer: tokenizer,
+            tower: tower, tokenizer: tokenizer,
             isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
             usesTokenizerPadding: isPipeline)
     }
@@ -188,7 +187,7 @@ package final class LoadedModel: Sendable {
                     actual: own.isEmpty
                         ? "no text encoder with a tokenizer" : own.joined(separator: ", "))
             }
-            if wanted.pooled == .projected, encoder.head.projection == nil {
+            if wanted.pooled == .projected, encoder.configuration.projection == nil {
                 throw .parameter(
                     field: "recipe",
                     expected: "one that model \"\(name)\" can serve (\(recipe.name) needs a text "

@@ -173,7 +173,7 @@ public struct PromptCompiler: Sendable {
         var chunks: [[WeightedEntry]] = []
         /// compel's fragments of weights below 1: with what factor the text without one counts, and
         /// the positions that the fragment hides, by chunk.
-        var hidden: [(factor: Float, positions: [Int: [Int]])] = []
+        var hidden: [(factor: Float, positions: [Int: Range<Int>])] = []
         var droppedTokens = 0
         var droppedText: [String] = []
 
@@ -282,12 +282,14 @@ public struct PromptCompiler: Sendable {
     }
 
     /// Positions by chunk. The first and the last position of chunks stay when there are several.
-    private func hiddenPositions(_ range: ClosedRange<Int>) -> [Int: [Int]] {
-        var positions: [Int: [Int]] = [:]
-        for place in range {
-            let position = place % layout.length
-            if longPrompts == .chunk, position == 0 || position == layout.length - 1 { continue }
-            positions[place / layout.length, default: []].append(position)
+    private func hiddenPositions(_ range: ClosedRange<Int>) -> [Int: Range<Int>] {
+        let length = layout.length
+        let kept = longPrompts == .chunk ? 1 : 0
+        var positions: [Int: Range<Int>] = [:]
+        for chunk in range.lowerBound / length...range.upperBound / length {
+            let first = max(range.lowerBound - chunk * length, kept)
+            let end = min(range.upperBound + 1 - chunk * length, length - kept)
+            if first < end { positions[chunk] = first..<end }
         }
         return positions
     }
