@@ -1,124 +1,157 @@
 """What a prompt's language costs beside the towers: weights, chunks and schedules.
 
-Each case is a request with the feature and one in plain text that runs as many rows of tokens through
-the same towers; what the first takes more than the second is the cost. No prompt is sent twice, so
-nothing of it is cached.
+Each case is a request with the feature and a plain one that runs as many rows of tokens through the
+same towers; what the first takes longer is the cost. No prompt is sent twice, so that none is cached;
+only the empty prompt is, which dialects weigh against.
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from statistics import median, quantiles
-from typing import Any
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
 
 from guidanced import Client, Error
 
 from . import report
-from .rounds import Effort, Failed, Series, alternate
-from .rows import Row, Target, gap
+from .models import MODELS
+from .pipelines import PIPELINES, Pipeline
+from .plan import Plan
+from .prompts import CASES, WEIGHED_AGAINST_EMPTY, Params
+from .rounds import Failed, Series, alternate
+from .rows import Row, Section, Target, gap
+from .served import Served
 
 TARGET = Target.at_most_share(0.01)
-CHUNK = 75
-"""Content tokens of a row."""
-
-# One token each in CLIP's vocabulary.
-WORDS = (
-    "cat dog red blue green house tree river mountain city night light rain snow gold silver old young "
-    "woman man child bird horse fish flower garden forest beach ocean sky cloud star moon sun fire water "
-    "stone wood glass metal paper street bridge tower castle train ship car road door window table chair "
-    "book lamp mirror clock hat coat dress crown sword portrait painting photo sketch"
-).split()
+CACHED = Target(1e-3, False, "≤ 1 ms")
+FEATURED, PLAIN = "featured", "plain"
 
 
-def words(source: random.Random, count: int) -> list[str]:
-    """As many tokens, drawn anew for each prompt."""
-    return source.choices(WORDS, k=count)
+def shares(featured: Series, plain: Series) -> list[float]:
+    """What the feature adds, as shares of the plain request of the same round, least first."""
+    pairs = zip(featured.seconds, plain.seconds, strict=True)
+    return sorted(with_feature / without - 1 for with_feature, without in pairs)
+
+
+def median_between(ordered: Sequence[float]) -> tuple[float, float]:
+    """The two values between which the median of what they were drawn from lies, at 95 %.
+
+    Their ranks are n/2 ± 0.98·√n: the binomial distribution's, by the normal one.
+    """
+    count = len(ordered)
+    reach = 0.98 * math.sqrt(count)
+    return (ordered[max(0, math.floor(count / 2 - reach))],
+            ordered[min(count - 1, math.floor(count / 2 + reach))])
+
+
+def percent(value: float) -> str:
+    """With a sign and one digit behind the point."""
+    return f"{100 * value:+.1f} %".replace("-", "−")
+
+
+def cost(work: str, found: dict[str, Series]) -> Row:
+    """The row of one case."""
+    featured, plain = found[FEATURED], found[PLAIN]
+    problems = [series.problem for series in (featured, plain) if series.problem is not None]
+    if problems or featured.median is None or plain.median is None:
+        return gap(work, "; ".join(problems) or "not measured", TARGET)
+    ordered = shares(featured, plain)
+    low, high = median_between(ordered)
+    return Row(
+        work, report.seconds(featured.median),
+        f"{report.seconds(plain.median)} (as many plain rows)", percent(median(ordered)),
+        median(ordered), TARGET,
+        (f"median of {len(ordered)} pairs, at 95 % between {percent(low)} and {percent(high)}",))
 
 
 @dataclass(frozen=True)
-class Case:
-    """A feature of a prompt's language, and plain text with as many rows.
+class Asking:
+    """Sends requests of one pipeline's recipe."""
 
-    ``featured`` makes the parameters of ``condition`` that have the feature; ``rows`` is how many
-    rows of tokens an encoder runs for them, and how many prompts of one row the plain request has.
-    """
+    client: Client
+    pipeline: Pipeline
 
-    name: str
-    rows: int
-    featured: Callable[[random.Random], dict[str, Any]]
+    def __call__(self, params: Params) -> tuple[float, int]:
+        """The seconds until the reply, and how many rows of tokens were run for it."""
+        start = time.perf_counter()
+        try:
+            reply = self.client.request("condition", {**params, "recipe": self.pipeline.recipe})
+        except Error as problem:
+            raise Failed(f"{problem.code}: {problem.message}") from None
+        seconds = time.perf_counter() - start
+        return seconds, reply.result["cache"]["rows"]
 
-    def plain(self, source: random.Random) -> dict[str, Any]:
-        """One request of ``rows`` plain prompts that fill a row each."""
-        return {"prompts": [" ".join(words(source, CHUNK)) for _ in range(self.rows)]}
-
-
-def weighted(syntax: str, *forms: str) -> Callable[[random.Random], dict[str, Any]]:
-    """75 words, of which some have weights: every fifth one is put into a form, in turn."""
-
-    def make(source: random.Random) -> dict[str, Any]:
-        turn = itertools.cycle(forms)
-        spelled = [next(turn).format(word) if number % 5 == 2 else word
-                   for number, word in enumerate(words(source, CHUNK))]
-        return {"prompts": [" ".join(spelled)], "syntax": syntax}
-
-    return make
+    def seconds(self, params: Params, rows: int) -> float:
+        """The seconds until the reply, which must have taken this number of rows."""
+        seconds, found = self(params)
+        if found != rows:
+            raise Failed(f"expected {rows} rows through the towers, found {found}")
+        return seconds
 
 
-def weakened(source: random.Random) -> dict[str, Any]:
-    """compel's weight below 1: one row more without the fragment, one for the pooled vector."""
-    spelled = words(source, CHUNK)
-    spelled[10] = f"({' '.join(spelled[10:14])})0.6"
-    del spelled[11:14]
-    return {"prompts": [" ".join(spelled)], "syntax": "compel", "long_prompts": "truncate"}
+class ConditioningRows:
+    """Measures through the daemon, with the encoders of whole pipelines."""
 
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._source = random.Random(20)
+        models = {model.name for model in plan.models}
+        self._pipelines = [p for p in PIPELINES if set(p.encoders) <= models]
+        self.section = Section("Conditioning", f"{datetime.now():%Y-%m-%d %H:%M}")
 
-def chunked(source: random.Random) -> dict[str, Any]:
-    return {"prompts": [" ".join(words(source, 3 * CHUNK))], "long_prompts": "chunk"}
+    def measure(self) -> Section:
+        """All rows; what fails is a gap. None for pipelines whose models are not measured."""
+        for pipeline in self._pipelines:
+            for precision in self._plan.precisions:
+                name = f"{pipeline.title} {precision}"
+                print(f"bench: conditioning, {name}", file=sys.stderr, flush=True)
+                try:
+                    self._measure(pipeline, precision, name)
+                except (Failed, OSError) as problem:
+                    self.section.rows.append(gap(f"conditioning, {name}", str(problem), TARGET))
+        return self.section
 
+    def _measure(self, pipeline: Pipeline, precision: str, name: str) -> None:
+        for encoder in pipeline.encoders:
+            MODELS[encoder].make()
+        with tempfile.TemporaryDirectory(prefix="guidanced-bench-") as folder:
+            path = pipeline.write(Path(folder) / "pipeline")
+            with Served(
+                self._plan.binary, f"conditioning-{precision}", "--model", f"default={path}",
+                "--precision", precision, timeout=600,
+            ) as daemon, daemon.client() as client:
+                ask = Asking(client, pipeline)
+                self._once(ask, name)
+                for case in CASES:
+                    rows = case.rows_in(len(pipeline.encoders))
+                    found = alternate(
+                        {FEATURED: lambda: ask.seconds(case.featured(self._source), rows),
+                         PLAIN: lambda: ask.seconds(
+                             case.plain(self._source, len(pipeline.encoders)), rows)},
+                        self._plan.conditioning)
+                    self.section.rows.append(cost(f"{case.name}, {name}", found))
+                self._cached(ask, name)
 
-def chunked_and_weighted(source: random.Random) -> dict[str, Any]:
-    spelled = [f"({word}:1.2)" if number % 9 == 4 else word
-               for number, word in enumerate(words(source, 3 * CHUNK))]
-    return {"prompts": [" ".join(spelled)], "syntax": "a1111", "long_prompts": "chunk"}
+    def _once(self, ask: Asking, name: str) -> None:
+        """What the first prompt that is weighed against the empty one runs beside its own rows."""
+        rows = [ask(WEIGHED_AGAINST_EMPTY.featured(self._source))[1] for _ in range(2)]
+        # A1111's and compel's prompts ask for it as well, to fill up shorter ones.
+        self.section.notes.append(
+            f"{name}: the empty prompt is encoded once, with the first prompt that needs it "
+            f"({rows[0]} rows of tokens instead of {rows[1]}), and kept.")
 
-
-def scheduled(source: random.Random) -> dict[str, Any]:
-    """Four segments of steps: 74 words, of which one changes twice, and another once."""
-    first = words(source, 72)
-    changing = f"[[{source.randrange(10**6)}:{source.randrange(10**6)}:5]:castle:15]"
-    return {"prompts": [" ".join(first[:30]) + f" {changing} " + " ".join(first[30:60])
-                        + " [bridge:river:10]"], "syntax": "a1111", "steps": 20}
-
-
-CASES = (
-    Case("weights, a1111", 1, weighted("a1111", "({}:1.3)", "[{}]", "(({}))")),
-    Case("weights, comfy", 1, weighted("comfy", "({}:1.3)", "({}:0.8)", "(({}))")),
-    Case("weights, compel", 2, weighted("compel", "{}++", "({})1.3")),
-    Case("weights below 1, compel", 3, weakened),
-    Case("3 chunks, plain", 3, chunked),
-    Case("3 chunks and weights, a1111", 3, chunked_and_weighted),
-    Case("schedule of 4 texts, a1111", 4, scheduled),
-)
-
-
-@dataclass
-class Cost:
-    """The pairs of one case: seconds with the feature and in plain text, round by round."""
-
-    featured: Series = field(default_factory=Series)
-    plain: Series = field(default_factory=Series)
-
-    @property
-    def shares(self) -> list[float]:
-        """What the feature adds, as shares of the plain request of the same round."""
-        pairs = zip(self.featured.seconds, self.plain.seconds, strict=True)
-        return [with_feature / without - 1 for with_feature, without in pairs]
-
-    @property
-    def seconds(self) -> float:
-        """What it adds: the median of the rounds' differences."""
-        pairs = zip(self.featured.seconds, self.plain.seconds, strict=True)
-        return median(with_feature - without for with_feature, without in pairs)
+    def _cached(self, ask: Asking, name: str) -> None:
+        params = CASES[0].featured(self._source)
+        first, _ = ask(params)
+        again = [ask.seconds(params, 0) for _ in range(self._plan.pings // 4)]
+        middle = median(again)
+        self.section.rows.append(Row(
+            f"prompt answered before, {name}", report.seconds(middle),
+            f"{report.seconds(first)} (first time)", f"{first / middle:,.0f}×", middle, CACHED))

@@ -60,7 +60,8 @@ struct PromptEncoders: Sendable {
                     contextLength: encoder.configuration.contextLength,
                     padToken: recipe.padToken(encoder), longPrompts: settings.longPrompts,
                     embeddings: Dictionary(
-                        uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }))
+                        uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }),
+                    wantsPooled: recipe.pooled != nil)
                 entries.append(
                     Entry(
                         recipe: recipe, tower: tower, encoder: encoder, compiler: compiler,

@@ -32,6 +32,7 @@ public struct PromptCompiler: Sendable {
     private let layout: RowLayout
     private let reader: ContentReader
     private let comma: Int32?
+    private let wantsPooled: Bool
 
     /// - Parameters:
     ///   - contextLength: positions of the text tower, at least 3; 77 for CLIP.
@@ -39,16 +40,19 @@ public struct PromptCompiler: Sendable {
     ///   - embeddings: the number of vectors of each textual inversion that the tower has, by name.
     ///     A1111 finds a name as a word of the text, ComfyUI behind `embedding:`, the other dialects
     ///     between `<` and `>`, which a name may have already; there `<name>_1` is one vector alone.
+    ///   - wantsPooled: whether pooled vectors are wanted. Without them compel's row for the pooled
+    ///     vector is left out.
     /// - Throws: `PromptError.contextLength`.
     public init(
         syntax: PromptSyntax, tokenizer: BytePairTokenizer, contextLength: Int = 77,
         padToken: Int32? = nil, longPrompts: LongPromptPolicy = .error,
-        embeddings: [String: Int] = [:]
+        embeddings: [String: Int] = [:], wantsPooled: Bool = true
     ) throws(PromptError) {
         guard contextLength >= 3 else { throw .contextLength(contextLength) }
         self.syntax = syntax
         self.longPrompts = longPrompts
         self.tokenizer = tokenizer
+        self.wantsPooled = wantsPooled
         layout = RowLayout(
             length: contextLength, start: tokenizer.startToken, end: tokenizer.endToken,
             pad: padToken ?? tokenizer.padToken)
@@ -155,7 +159,7 @@ public struct PromptCompiler: Sendable {
             }
             result.terms.append(.init(weight: Float(term.weight), texts: texts))
         }
-        if let text = composition.pooledText {
+        if wantsPooled, let text = composition.pooledText {
             let units = try runs(of: text, &state).flatMap(\.units)
             let kept = units.prefix(keptCount(of: units, room: layout.capacity))
             let entries = kept.flatMap(\.entries).map { WeightedEntry(entry: $0, weight: 1) }
