@@ -53,7 +53,8 @@ def median_between(ordered: Sequence[float]) -> tuple[float, float]:
 
 def percent(value: float) -> str:
     """With a sign and one digit behind the point."""
-    return f"{100 * value:+.1f} %".replace("-", "−")
+    tenths = round(1000 * value)
+    return f"{'−' if tenths < 0 else '+'}{abs(tenths) / 10:.1f} %"
 
 
 def cost(work: str, found: dict[str, Series]) -> Row:
@@ -103,12 +104,12 @@ class ConditioningRows:
         self._plan = plan
         self._source = random.Random(20)
         models = {model.name for model in plan.models}
-        self._pipelines = [p for p in PIPELINES if set(p.encoders) <= models]
+        self.pipelines = [p for p in PIPELINES if set(p.encoders) <= models]
         self.section = Section("Conditioning", f"{datetime.now():%Y-%m-%d %H:%M}")
 
     def measure(self) -> Section:
         """All rows; what fails is a gap. None for pipelines whose models are not measured."""
-        for pipeline in self._pipelines:
+        for pipeline in self.pipelines:
             for precision in self._plan.precisions:
                 name = f"{pipeline.title} {precision}"
                 print(f"bench: conditioning, {name}", file=sys.stderr, flush=True)
@@ -148,10 +149,10 @@ class ConditioningRows:
             f"({rows[0]} rows of tokens instead of {rows[1]}), and kept.")
 
     def _cached(self, ask: Asking, name: str) -> None:
-        params = CASES[0].featured(self._source)
+        params = WEIGHED_AGAINST_EMPTY.featured(self._source)
         first, _ = ask(params)
         again = [ask.seconds(params, 0) for _ in range(self._plan.pings // 4)]
         middle = median(again)
         self.section.rows.append(Row(
-            f"prompt answered before, {name}", report.seconds(middle),
+            f"prompt answered before, comfy, {name}", report.seconds(middle),
             f"{report.seconds(first)} (first time)", f"{first / middle:,.0f}×", middle, CACHED))
