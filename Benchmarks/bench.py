@@ -13,12 +13,14 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent),
                 str(Path(__file__).resolve().parents[1] / "Clients/python/src")]
 
 from suite import machine, report  # noqa: E402
+from suite.conditioning import ConditioningRows  # noqa: E402
 from suite.int8 import Int8Rows  # noqa: E402
 from suite.models import FOLDER, MODELS, ROOT  # noqa: E402
 from suite.plan import PRECISIONS, ROWS, Plan  # noqa: E402
@@ -58,6 +60,9 @@ def parse() -> tuple[Plan, argparse.Namespace]:
     peers = given.peers
     if peers is None:
         peers = [name for name in PEERS if not (quick and name == "torch-compile")]
+    conditioning = Effort(5, least=4.0, most=10.0) if quick else Plan.conditioning
+    if given.rounds:
+        conditioning = replace(conditioning, rounds=given.rounds)
     plan = Plan(
         binary=given.bin.resolve(),
         models=tuple(MODELS[name] for name in names),
@@ -70,6 +75,7 @@ def parse() -> tuple[Plan, argparse.Namespace]:
         flat_requests=1_000 if quick else 10_000,
         pings=500 if quick else 2_000,
         starts=3 if quick else 5,
+        conditioning=conditioning,
     )
     return plan, given
 
@@ -89,6 +95,10 @@ def sections(plan: Plan) -> Iterator[Section]:
         yield Int8Rows(plan, plan.models).measure()
     if plan.rows & {"daemon", "ping", "flat", "start", "preprocess", "condition"}:
         yield ServiceRows(plan).measure()
+    if "conditioning" in plan.rows:
+        found = ConditioningRows(plan).measure()
+        if found.rows:
+            yield found
 
 
 def main() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -15,17 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .processes import ending, memory_of, start
 from .rounds import Failed
 
 _LONGEST_LINE = 1 << 20
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
-
-
-def _end_with_parent() -> None:
-    """In the child: killed when the benchmark dies, since a stopped process cannot notice."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class LineProcess:
@@ -52,15 +44,7 @@ class LineProcess:
         self.timeout = timeout
         self._log = log
         self._pending = b""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "wb") as errors:
-            try:
-                self.process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                    cwd=cwd, env={**os.environ, **(environment or {})}, preexec_fn=_end_with_parent,
-                )
-            except OSError as problem:
-                raise Failed(f"{command[0]}: {problem.strerror}") from None
+        self.process = start(command, log, is_asked=True, cwd=cwd, environment=environment)
         assert self.process.stdin is not None and self.process.stdout is not None
         self._input, self._output = self.process.stdin, self.process.stdout
         try:
@@ -155,21 +139,9 @@ class LineProcess:
         return answer
 
     def _ending(self) -> str:
-        """How the process ended, and the line of its log that says why (the first error, or the last)."""
+        """How the process ended, or that it did not."""
         try:
             status = self.process.wait(10)
         except subprocess.TimeoutExpired:
             return "closed its output and goes on"
-        logged = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        logged = [line for line in logged if "rror" in line][:1] or logged[-1:]
-        return ": ".join([f"ended with status {status}", *(line.strip()[:200] for line in logged)])
-
-
-def memory_of(pid: int) -> dict[str, int]:
-    """The memory lines of /proc/PID/status, in bytes."""
-    found: dict[str, int] = {}
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if value.endswith(" kB"):
-            found[name] = int(value.split()[0]) * 1024
-    return found
+        return ending(status, self._log)

@@ -10,7 +10,7 @@ from .rounds import Effort
 
 ROWS = (
     "image", "gradient", "text", "text77", "memory", "int8", "spearman", "daemon", "ping", "flat",
-    "start", "preprocess", "condition",
+    "start", "preprocess", "condition", "conditioning",
 )
 PRECISIONS = ("f32", "bf16")
 
@@ -18,7 +18,8 @@ PRECISIONS = ("f32", "bf16")
 @dataclass(frozen=True)
 class Plan:
     """``batches`` maps a work to its batch sizes, before a model's own limit; ``engines`` are the
-    peers that take part."""
+    peers that take part. ``conditioning`` is the effort of that group of rows, which tell apart a
+    percent and so take many rounds."""
 
     binary: Path
     models: tuple[Model, ...]
@@ -31,6 +32,7 @@ class Plan:
     flat_requests: int = 10_000
     pings: int = 2_000
     starts: int = 5
+    conditioning: Effort = Effort(20, least=25.0, most=45.0)
 
     def batches_of(self, work: str, model: Model) -> tuple[int, ...]:
         """The batch sizes of a work on a model."""

@@ -23,6 +23,10 @@ class Target:
     def share(cls, bound: float) -> Target:
         return cls(bound, True, f"≥ {100 * bound:g} %")
 
+    @classmethod
+    def at_most_share(cls, bound: float) -> Target:
+        return cls(bound, False, f"≤ {100 * bound:g} %")
+
     def met_by(self, value: float) -> bool:
         """False for NaN."""
         if math.isnan(value):

@@ -15,8 +15,8 @@ import zmq
 
 from guidanced import Client
 
-from .lines import memory_of
 from .models import LOGS
+from .processes import ending, memory_of, start
 from .rounds import Failed
 
 
@@ -62,24 +62,17 @@ class Served:
         self._folder = tempfile.TemporaryDirectory(prefix="guidanced-bench-")
         self.endpoint = f"ipc://{self._folder.name}/work"
         self.control = f"ipc://{self._folder.name}/control"
-        LOGS.mkdir(parents=True, exist_ok=True)
         self._log = LOGS / f"serve-{name}.log"
         command = [str(binary), "serve", "--bind", self.endpoint, "--control", self.control]
-        start = time.perf_counter()
-        with open(self._log, "wb") as log:
-            try:
-                self.process = subprocess.Popen(
-                    [*command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-                )
-            except OSError as problem:
-                raise Failed(f"{binary}: {problem.strerror}") from None
+        begin = time.perf_counter()
+        self.process = start([*command, *arguments], self._log)
         try:
             if wait:
-                self._wait_until_ready(start + timeout)
+                self._wait_until_ready(begin + timeout)
         except BaseException:
             self.close()
             raise
-        self.seconds = time.perf_counter() - start
+        self.seconds = time.perf_counter() - begin
 
     def __enter__(self) -> Served:
         return self
@@ -114,7 +107,7 @@ class Served:
             number = 0
             while time.perf_counter() < end:
                 if self.process.poll() is not None:
-                    raise Failed(f"serve {self._ending()}")
+                    raise Failed(f"serve {ending(self.process.returncode, self._log)}")
                 number += 1
                 header = json.dumps({"id": f"h{number}", "op": "health"}).encode()
                 answer = wire.ask(header, timeout=0.5)
@@ -127,8 +120,3 @@ class Served:
     def _is_ready(answer: bytes) -> bool:
         reply: dict[str, Any] = json.loads(answer)
         return reply.get("status") == "ok" and reply.get("result", {}).get("ready") is True
-
-    def _ending(self) -> str:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        why = [line for line in lines if "rror" in line][:1] or lines[-1:]
-        return ": ".join([f"ended with status {self.process.returncode}", *why])[:300]

@@ -14,8 +14,6 @@ public final class CLIPModel: Sendable {
     public let vision: VisionTower?
     /// `nil` without a text tower, and while it is still to be made (`CLIPModelBuilder`).
     public let text: TextTower?
-    /// The final norm and the projection of `text`, for other layers and positions than its own.
-    public let textHead: TextHead?
     /// How the towers' weights are held.
     public let options: ComputeOptions
     /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
@@ -90,7 +88,6 @@ public final class CLIPModel: Sendable {
         self.tokenizer = tokenizer?.tokenizer
         self.preprocessing = preprocessing?.preprocessing
         text = nil
-        textHead = nil
         vision = nil
         logitScale = survey.logitScale
         let exact = survey.fingerprint(
@@ -108,9 +105,7 @@ public final class CLIPModel: Sendable {
     }
 
     /// The same model with other towers.
-    private init(
-        _ model: CLIPModel, text: TextTower?, textHead: TextHead?, vision: VisionTower?
-    ) {
+    private init(_ model: CLIPModel, text: TextTower?, vision: VisionTower?) {
         path = model.path
         configuration = model.configuration
         tokenizer = model.tokenizer
@@ -120,7 +115,6 @@ public final class CLIPModel: Sendable {
         fingerprint = model.fingerprint
         report = model.report
         self.text = text
-        self.textHead = textHead
         self.vision = vision
     }
 
@@ -129,14 +123,14 @@ public final class CLIPModel: Sendable {
         guard let sizes = configuration.text, let weights else { return self }
         return CLIPModel(
             self, text: try TextTower(configuration: sizes, weights: weights, options: options),
-            textHead: try TextHead(configuration: sizes, weights: weights), vision: vision)
+            vision: vision)
     }
 
     /// This model with its image tower made; itself when there are no weights for one.
     func adding(_ weights: VisionWeights?) throws(EncoderError) -> CLIPModel {
         guard let sizes = configuration.vision, let weights else { return self }
         return CLIPModel(
-            self, text: text, textHead: textHead,
+            self, text: text,
             vision: try VisionTower(configuration: sizes, weights: weights, options: options))
     }
 }

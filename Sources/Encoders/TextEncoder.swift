@@ -1,7 +1,6 @@
-/// A text tower ready for conditioning: with its tokenizer and with what stands behind its last block.
+/// A text tower ready for conditioning, with its tokenizer.
 public final class TextEncoder: Sendable {
     public let tower: TextTower
-    public let head: TextHead
     public let tokenizer: BytePairTokenizer
     /// Whether the checkpoint stores the tower without its last block, as diffusers does where a
     /// sampler uses the last but one.
@@ -11,11 +10,10 @@ public final class TextEncoder: Sendable {
     public let usesTokenizerPadding: Bool
 
     public init(
-        tower: TextTower, head: TextHead, tokenizer: BytePairTokenizer, isTrimmed: Bool = false,
+        tower: TextTower, tokenizer: BytePairTokenizer, isTrimmed: Bool = false,
         usesTokenizerPadding: Bool = false
     ) {
         self.tower = tower
-        self.head = head
         self.tokenizer = tokenizer
         self.isTrimmed = isTrimmed
         self.usesTokenizerPadding = usesTokenizerPadding

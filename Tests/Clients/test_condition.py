@@ -363,6 +363,32 @@ def test_compel_weakens_by_hiding(g: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    "model, syntax, prompt, rows",
+    [
+        ("sd1", "a1111", "a (cat:1.3) [by the] river", 1),
+        ("sd1", "comfy", "a (cat:1.3) by the river", 1),
+        ("sd1", "compel", "a cat++ by the river", 1),
+        ("sd1", "compel", "a (cat)0.7 by the river", 2),
+        ("sdxl", "a1111", "a (cat:1.3) [by the] river", 2),
+        ("sdxl", "comfy", "a (cat:1.3) by the river", 2),
+        # compel reads the pooled vector of the second encoder from another row.
+        ("sdxl", "compel", "a cat++ by the river", 3),
+        ("sdxl", "compel", "a (cat)0.7 by the river", 5),
+    ],
+)
+def test_only_rows_that_nobody_ran_before_are_run(
+    g: Client, model: str, syntax: str, prompt: str, rows: int
+) -> None:
+    # The empty prompt is kept, in whatever language it was asked for.
+    g.condition("", model, model=model)
+    found = g.condition(f"{prompt} at night", model, syntax=syntax, model=model)
+    assert found.report["cache"]["rows"] == rows
+    again = g.condition(f"{prompt} at night", model, syntax=syntax, model=model)
+    assert again.report["cache"]["rows"] == 0
+    assert np.array_equal(found.hidden_states, again.hidden_states)
+
+
+@pytest.mark.parametrize(
     "syntax, prompt",
     [
         ("a1111", "(a:1.2.3)"),

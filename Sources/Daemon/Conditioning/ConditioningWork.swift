@@ -27,14 +27,13 @@ struct ConditioningWork: Sendable {
         let variant: EncoderVariants.Variant
         let tokens: [Int32]
         let endIndex: Int
-        let hidden: [Int]
+        let hidden: Range<Int>
         /// Where its result is kept; only for empty prompts.
         let emptyKey: EncoderVariants.EmptyRowKey?
 
         /// Whether both rows run through the same tower.
         func runsWith(_ other: Row) -> Bool {
             encoder == other.encoder && variant.encoder === other.variant.encoder
-                && variant.masked === other.variant.masked
         }
     }
 
@@ -43,7 +42,6 @@ struct ConditioningWork: Sendable {
         let encoder: Int
         let loras: [EncoderVariants.Key.LoRA]
         let hasEmbeddings: Bool
-        let isMasked: Bool
     }
 
     /// Rows that one request may have run.
@@ -100,15 +98,13 @@ struct ConditioningWork: Sendable {
                                 + "found more", field: placed.field)
                     }
                     let wanted = VariantKey(
-                        encoder: number, loras: loraKeys, hasEmbeddings: row.tokens == nil,
-                        isMasked: !row.hiddenPositions.isEmpty)
+                        encoder: number, loras: loraKeys, hasEmbeddings: row.tokens == nil)
                     let variant: EncoderVariants.Variant
                     if let known = variants[wanted] {
                         variant = known
                     } else {
                         variant = try encoders.variant(
-                            number, loras: loras, hasEmbeddings: wanted.hasEmbeddings,
-                            isMasked: wanted.isMasked)
+                            number, loras: loras, hasEmbeddings: wanted.hasEmbeddings)
                         variants[wanted] = variant
                     }
                     positions[rowKey] = rows.count
@@ -118,7 +114,7 @@ struct ConditioningWork: Sendable {
                             encoder: number, variant: variant,
                             tokens: row.entries.map { variant.token($0) },
                             endIndex: row.endIndex, hidden: row.hiddenPositions,
-                            emptyKey: place == prompt.compiled.emptyRow
+                            emptyKey: prompt.compiled.isEmpty(row: place)
                                 ? encoders.emptyRowKey(number, loras: loraKeys, row: row) : nil))
                 }
                 places.append(own)
@@ -171,20 +167,10 @@ struct ConditioningWork: Sendable {
         let entry = encoders.entries[first.encoder]
         let encoder = first.variant.encoder
         let wantsHidden = encoders.settings.recipe.hasHiddenStates
-        if let masked = first.variant.masked {
-            var encoded: [EncodedRow] = []
-            for row in rows {
-                encoded.append(
-                    entry.recipe.encoded(
-                        try masked.hiddenStates(tokens: row.tokens, hiding: row.hidden),
-                        endIndex: row.endIndex, state: entry.state, wantsHidden: wantsHidden,
-                        head: encoder.head))
-            }
-            return encoded
-        }
         return try entry.recipe.encode(
             rows: rows.map(\.tokens), endIndices: rows.map(\.endIndex),
-            state: entry.state, wantsHidden: wantsHidden, encoder: encoder,
+            hiding: rows.map(\.hidden), state: entry.state, wantsHidden: wantsHidden,
+            encoder: encoder,
             workspace: worker.workspace(for: encoder.tower))
     }
 

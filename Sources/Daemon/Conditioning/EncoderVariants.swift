@@ -3,7 +3,7 @@ import Guidance
 import Synchronization
 
 /// Text encoders with LoRAs merged into their weights, with textual inversions behind their
-/// vocabulary, or with an attention mask: made when they are asked for, and kept while there is room.
+/// vocabulary: made when they are asked for, and kept while there is room.
 package final class EncoderVariants: Sendable {
     /// What an encoder is changed by.
     package struct Key: Hashable, Sendable {
@@ -18,13 +18,10 @@ package final class EncoderVariants: Sendable {
         let loras: [LoRA]
         /// Serials of the textual inversions, in order; empty when none is used.
         let embeddings: [Int]
-        let isMasked: Bool
     }
 
     package struct Variant: Sendable {
         let encoder: TextEncoder
-        /// For rows with hidden positions.
-        let masked: MaskedTextTower?
         /// The token of each textual inversion's first vector.
         let firstTokens: [String: Int]
     }
@@ -55,27 +52,25 @@ package final class EncoderVariants: Sendable {
     /// - Throws: `EncoderError` naming the LoRA's file and matrix that does not fit.
     func variant(
         of tower: LoadedModel.Tower, encoder: TextEncoder, loras: [UsedLoRA], isOnly: Bool,
-        embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)],
-        isMasked: Bool
+        embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)]
     ) throws(EncoderError) -> Variant {
         let changes = loras.compactMap { used in
             used.entry.file.lora(for: tower.role, isOnly: isOnly).map { (used, $0) }
         }
-        if changes.isEmpty, embeddings.isEmpty, !isMasked {
-            return Variant(encoder: encoder, masked: nil, firstTokens: [:])
+        if changes.isEmpty, embeddings.isEmpty {
+            return Variant(encoder: encoder, firstTokens: [:])
         }
         let key = Key(
             fingerprint: tower.model.fingerprint, precision: encoder.tower.options.precision,
             loras: changes.map {
                 Key.LoRA(serial: $0.0.entry.serial, strength: $0.0.strength)
-            }, embeddings: embeddings.map(\.serial), isMasked: isMasked)
+            }, embeddings: embeddings.map(\.serial))
         if let known = cache.value(key) { return known }
         let made = making.withLock { _ in
             Result { () throws(EncoderError) in
                 if let known = cache.value(key) { return known }
                 let made = try EncoderVariants.make(
-                    tower.source, encoder, changes.map { ($0.1, Float($0.0.strength)) }, embeddings,
-                    isMasked: isMasked)
+                    tower.source, encoder, changes.map { ($0.1, Float($0.0.strength)) }, embeddings)
                 cache.insert(made.variant, bytes: made.bytes, for: key)
                 return made.variant
             }
@@ -86,8 +81,7 @@ package final class EncoderVariants: Sendable {
     private static func make(
         _ source: CheckpointTower, _ encoder: TextEncoder,
         _ loras: [(lora: LoRA, strength: Float)],
-        _ embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)],
-        isMasked: Bool
+        _ embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)]
     ) throws(EncoderError) -> (variant: Variant, bytes: Int) {
         guard var weights = try source.textWeights() else {
             throw .unsupported(
@@ -103,28 +97,14 @@ package final class EncoderVariants: Sendable {
         }
         // The end token's place is known; no token behind the vocabulary may be taken for it.
         configuration.pooling = .firstEnd
-        let variant: Variant
-        if isMasked {
-            // The projection may have changed; the tower itself is not run.
-            variant = Variant(
-                encoder: TextEncoder(
-                    tower: encoder.tower,
-                    head: try TextHead(configuration: configuration, weights: weights),
-                    tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
-                    usesTokenizerPadding: encoder.usesTokenizerPadding),
-                masked: try MaskedTextTower(configuration: configuration, weights: weights),
-                firstTokens: firstTokens)
-        } else {
-            variant = Variant(
-                encoder: TextEncoder(
-                    tower: try TextTower(
-                        configuration: configuration, weights: weights,
-                        options: encoder.tower.options),
-                    head: try TextHead(configuration: configuration, weights: weights),
-                    tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
-                    usesTokenizerPadding: encoder.usesTokenizerPadding),
-                masked: nil, firstTokens: firstTokens)
-        }
+        let variant = Variant(
+            encoder: TextEncoder(
+                tower: try TextTower(
+                    configuration: configuration, weights: weights,
+                    options: encoder.tower.options),
+                tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
+                usesTokenizerPadding: encoder.usesTokenizerPadding),
+            firstTokens: firstTokens)
         return (variant, bytes(weights))
     }
 

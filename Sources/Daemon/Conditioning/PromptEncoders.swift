@@ -60,7 +60,8 @@ struct PromptEncoders: Sendable {
                     contextLength: encoder.configuration.contextLength,
                     padToken: recipe.padToken(encoder), longPrompts: settings.longPrompts,
                     embeddings: Dictionary(
-                        uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }))
+                        uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }),
+                    wantsPooled: recipe.pooled != nil)
                 entries.append(
                     Entry(
                         recipe: recipe, tower: tower, encoder: encoder, compiler: compiler,
@@ -137,13 +138,13 @@ struct PromptEncoders: Sendable {
 
     /// The weights that rows are run with.
     func variant(
-        _ index: Int, loras: [UsedLoRA], hasEmbeddings: Bool, isMasked: Bool
+        _ index: Int, loras: [UsedLoRA], hasEmbeddings: Bool
     ) throws(WireFault) -> EncoderVariants.Variant {
         let entry = entries[index]
         do throws(EncoderError) {
             return try variants.variant(
                 of: entry.tower, encoder: entry.encoder, loras: loras, isOnly: isOnly,
-                embeddings: hasEmbeddings ? entry.embeddings : [], isMasked: isMasked)
+                embeddings: hasEmbeddings ? entry.embeddings : [])
         } catch {
             // A LoRA that does not fit the model is the request's mistake, not the daemon's.
             throw WireFault(.badRequest, error.description, field: "params.loras")

@@ -25,9 +25,9 @@ package final class LoadedModel: Sendable {
             self.source = source
             let isPipeline = contents.format == .diffusers
             usesTokenizerPadding = isPipeline
-            if let tower = model.text, let head = model.textHead, let tokenizer = model.tokenizer {
+            if let tower = model.text, let tokenizer = model.tokenizer {
                 encoder = TextEncoder(
-                    tower: tower, head: head, tokenizer: tokenizer,
+                    tower: tower, tokenizer: tokenizer,
                     isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
                     usesTokenizerPadding: isPipeline)
             } else {

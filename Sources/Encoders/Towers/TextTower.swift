@@ -196,9 +196,13 @@ public final class TextTower: Sendable {
     ///   - states: which; 0 is the sum of embeddings, `layers` the stream after the last block.
     ///   - pooledAt: the position of each text's pooled vector (`pooledIndex(_:)` finds the usual
     ///     one); `nil` when none is wanted.
+    ///   - hidden: for each text the positions that no position attends to, none of them the first;
+    ///     an empty range for none, `nil` for none in any text.
     /// - Throws: as ``hiddenStates(tokens:workspace:)``.
     public func encode(
-        _ texts: [[Int32]], states wanted: [Int], pooledAt: [Int]?, workspace: TextWorkspace
+        _ texts: [[Int32]], states wanted: [Int], pooledAt: [Int]?,
+        hiding hidden: [Range<Int>]? = nil,
+        workspace: TextWorkspace
     ) throws(EncoderError) -> [Encoding] {
         try check(texts, workspace)
         try options.precision.checkHiddenStates()
@@ -206,8 +210,11 @@ public final class TextTower: Sendable {
         guard !texts.isEmpty else { return [] }
         let blocks = workspace.blocks
         let spans = spans(texts.map(\.count))
+        precondition(hidden.map { $0.count == texts.count } ?? true, "one range a text")
         blocks.sequences.removeAll()
-        for span in spans { blocks.sequences.append(queries: span, position: 0, own: span) }
+        for (index, span) in spans.enumerated() {
+            blocks.sequences.append(text: span, hiding: hidden?[index] ?? 0..<0)
+        }
         let count = spans.last?.upperBound ?? 0
         let all = LayerRows(sequences: blocks.sequences, count: count, queries: nil)
         var pooledRows: [Int] = []
@@ -220,7 +227,7 @@ public final class TextTower: Sendable {
                 precondition(texts[index].indices.contains(position), "a position of another text")
                 pooledRows.append(spans[index].lowerBound + position)
                 blocks.pooledSequences.append(
-                    queries: index..<index + 1, position: position, own: spans[index])
+                    query: index, at: position, of: spans[index], hiding: hidden?[index] ?? 0..<0)
             }
         }
         let pooledOnly = LayerRows(

@@ -87,8 +87,8 @@ final class TransformerWorkspace {
             ? QuantizedBuffer(rows: rows, columns: max(width, shape.mlpWidth)) : nil
         attention = AttentionScratch(
             slotBytes: Self.scratchBytes(shape, precision, backward: false), slots: capacity.slots)
-        // A shared prefix is one more sequence.
-        sequences = Sequences(capacity: capacity.sequences + 1)
+        // A shared prefix is one more sequence; of texts with hidden positions each row may be one.
+        sequences = Sequences(capacity: shape.isCausal ? rows + 1 : capacity.sequences + 1)
         pooledSequences = Sequences(capacity: capacity.sequences)
     }
 

@@ -41,9 +41,13 @@ extension CompelGrammar {
 
     /// Behind a word of the grammar.
     func literal(_ word: String, at start: Int) -> Int? {
-        let index = skipSpace(start)
-        let word = Array(word.unicodeScalars)
-        return source.hasWord(word, at: index) ? index + word.count : nil
+        // Asked for at nearly every place of a prompt: nothing is allocated.
+        var index = skipSpace(start)
+        for scalar in word.unicodeScalars {
+            guard index < scalars.count, scalars[index] == scalar else { return nil }
+            index += 1
+        }
+        return index
     }
 
     func fragment(_ range: Range<Int>) -> CompelNode {

@@ -9,7 +9,7 @@ public struct CompiledPrompt: Sendable, Equatable {
     public private(set) var conditionings: [PromptConditioning]
     /// What is to be encoded: each different row once.
     public private(set) var rows: [TokenRow]
-    /// The index of the row of an empty prompt, if that is among the rows.
+    /// The index of the row of an empty prompt, if weights or padding need it.
     public private(set) var emptyRow: Int?
     /// LoRAs that the text asks for: the caller applies or refuses them.
     public let loras: [PromptProgram.LoRA]
@@ -50,6 +50,9 @@ public struct CompiledPrompt: Sendable, Equatable {
         }
         return padded
     }
+
+    /// Whether a row is that of an empty prompt, which many prompts share.
+    public func isEmpty(row: Int) -> Bool { row == emptyRow || rows[row] == emptyTokens }
 
     private mutating func requireEmptyRow() {
         guard emptyRow == nil else { return }

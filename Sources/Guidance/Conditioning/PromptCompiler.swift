@@ -32,6 +32,7 @@ public struct PromptCompiler: Sendable {
     private let layout: RowLayout
     private let reader: ContentReader
     private let comma: Int32?
+    private let wantsPooled: Bool
 
     /// - Parameters:
     ///   - contextLength: positions of the text tower, at least 3; 77 for CLIP.
@@ -39,16 +40,19 @@ public struct PromptCompiler: Sendable {
     ///   - embeddings: the number of vectors of each textual inversion that the tower has, by name.
     ///     A1111 finds a name as a word of the text, ComfyUI behind `embedding:`, the other dialects
     ///     between `<` and `>`, which a name may have already; there `<name>_1` is one vector alone.
+    ///   - wantsPooled: whether pooled vectors are wanted. Without them compel's row for the pooled
+    ///     vector is left out.
     /// - Throws: `PromptError.contextLength`.
     public init(
         syntax: PromptSyntax, tokenizer: BytePairTokenizer, contextLength: Int = 77,
         padToken: Int32? = nil, longPrompts: LongPromptPolicy = .error,
-        embeddings: [String: Int] = [:]
+        embeddings: [String: Int] = [:], wantsPooled: Bool = true
     ) throws(PromptError) {
         guard contextLength >= 3 else { throw .contextLength(contextLength) }
         self.syntax = syntax
         self.longPrompts = longPrompts
         self.tokenizer = tokenizer
+        self.wantsPooled = wantsPooled
         layout = RowLayout(
             length: contextLength, start: tokenizer.startToken, end: tokenizer.endToken,
             pad: padToken ?? tokenizer.padToken)
@@ -155,7 +159,7 @@ public struct PromptCompiler: Sendable {
             }
             result.terms.append(.init(weight: Float(term.weight), texts: texts))
         }
-        if let text = composition.pooledText {
+        if wantsPooled, let text = composition.pooledText {
             let units = try runs(of: text, &state).flatMap(\.units)
             let kept = units.prefix(keptCount(of: units, room: layout.capacity))
             let entries = kept.flatMap(\.entries).map { WeightedEntry(entry: $0, weight: 1) }
@@ -173,7 +177,7 @@ public struct PromptCompiler: Sendable {
         var chunks: [[WeightedEntry]] = []
         /// compel's fragments of weights below 1: with what factor the text without one counts, and
         /// the positions that the fragment hides, by chunk.
-        var hidden: [(factor: Float, positions: [Int: [Int]])] = []
+        var hidden: [(factor: Float, positions: [Int: Range<Int>])] = []
         var droppedTokens = 0
         var droppedText: [String] = []
 
@@ -282,12 +286,14 @@ public struct PromptCompiler: Sendable {
     }
 
     /// Positions by chunk. The first and the last position of chunks stay when there are several.
-    private func hiddenPositions(_ range: ClosedRange<Int>) -> [Int: [Int]] {
-        var positions: [Int: [Int]] = [:]
-        for place in range {
-            let position = place % layout.length
-            if longPrompts == .chunk, position == 0 || position == layout.length - 1 { continue }
-            positions[place / layout.length, default: []].append(position)
+    private func hiddenPositions(_ range: ClosedRange<Int>) -> [Int: Range<Int>] {
+        let length = layout.length
+        let kept = longPrompts == .chunk ? 1 : 0
+        var positions: [Int: Range<Int>] = [:]
+        for chunk in range.lowerBound / length...range.upperBound / length {
+            let first = max(range.lowerBound - chunk * length, kept)
+            let end = min(range.upperBound + 1 - chunk * length, length - kept)
+            if first < end { positions[chunk] = first..<end }
         }
         return positions
     }

@@ -13,9 +13,9 @@ public struct TokenRow: Sendable, Hashable {
     /// The first end token: where the pooled vector is read. It lies before the end of the content
     /// when the text itself spells the end token.
     public let endIndex: Int
-    /// Positions that no position attends to, ascending; mostly none. compel hides fragments of
+    /// Positions that no position attends to, never the first; mostly none. compel hides fragments of
     /// weights below 1 like this.
-    public let hiddenPositions: [Int]
+    public let hiddenPositions: Range<Int>
 
     /// The tokens, or nil when a textual inversion is among them.
     public var tokens: [Int32]? {
@@ -29,7 +29,7 @@ public struct TokenRow: Sendable, Hashable {
     }
 
     /// The same row with other positions hidden.
-    func hiding(_ positions: [Int]) -> TokenRow {
+    func hiding(_ positions: Range<Int>) -> TokenRow {
         TokenRow(entries: entries, endIndex: endIndex, hiddenPositions: positions)
     }
 }
@@ -69,7 +69,7 @@ struct RowLayout: Sendable {
         return TokenRow(
             entries: entries,
             endIndex: entries.dropFirst().firstIndex(of: .token(end)) ?? content.count + 1,
-            hiddenPositions: [])
+            hiddenPositions: 0..<0)
     }
 
     func weights(_ content: [WeightedEntry]) -> [Float] {

@@ -41,7 +41,19 @@ public enum TokenWeighting {
         return states.count / weights.count
     }
 
+    /// In lanes: one sum after the other would wait for each addition.
     private static func sum(_ states: [Float]) -> Double {
-        states.reduce(0) { $0 + Double($1) }
+        states.withUnsafeBufferPointer { states in
+            var lanes = (SIMD8<Double>.zero, SIMD8<Double>.zero)
+            var index = 0
+            while index + 16 <= states.count {
+                for lane in 0..<8 {
+                    lanes.0[lane] += Double(states[index + lane])
+                    lanes.1[lane] += Double(states[index + 8 + lane])
+                }
+                index += 16
+            }
+            return states[index...].reduce((lanes.0 + lanes.1).sum()) { $0 + Double($1) }
+        }
     }
 }

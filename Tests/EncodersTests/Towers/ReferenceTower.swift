@@ -46,7 +46,8 @@ struct ReferenceTower {
     }
 
     static func embedText(
-        _ ids: [Int32], pooledIndex: Int, _ c: TextConfiguration, _ w: TextWeights
+        _ ids: [Int32], pooledIndex: Int, hiding hidden: Range<Int> = 0..<0,
+        _ c: TextConfiguration, _ w: TextWeights
     ) -> (states: [Matrix], normalized: Matrix, embedding: [Double]) {
         var tokens: Matrix = ids.enumerated().map { position, id in
             (0..<c.width).map {
@@ -57,7 +58,8 @@ struct ReferenceTower {
         var states = [tokens]
         for layer in w.layers {
             tokens = block(
-                tokens, layer, heads: c.heads, activation: c.activation, eps: c.eps, causal: true)
+                tokens, layer, heads: c.heads, activation: c.activation, eps: c.eps, causal: true,
+                hidden: hidden)
             states.append(tokens)
         }
         let normalized = tokens.map { norm($0, w.finalNormWeight, w.finalNormBias, c.eps) }
@@ -66,7 +68,7 @@ struct ReferenceTower {
 
     private static func block(
         _ x: Matrix, _ w: LayerWeights, heads: Int, activation: Activation, eps: Float,
-        causal: Bool
+        causal: Bool, hidden: Range<Int> = 0..<0
     ) -> Matrix {
         let width = x[0].count
         let head = width / heads
@@ -78,16 +80,16 @@ struct ReferenceTower {
         for t in x.indices {
             var mixed = [Double](repeating: 0, count: width)
             for h in 0..<heads {
-                let keys = causal ? t + 1 : x.count
+                let keys = (0..<(causal ? t + 1 : x.count)).filter { !hidden.contains($0) }
                 let p = KernelReference.softmax(
-                    (0..<keys).map { key in
+                    keys.map { key in
                         (h * head..<(h + 1) * head).reduce(0.0) {
                             $0 + qkv[t][$1] * qkv[key][width + $1]
                         } / Double(head).squareRoot()
                     })
-                for key in 0..<keys {
+                for (key, share) in zip(keys, p) {
                     for i in h * head..<(h + 1) * head {
-                        mixed[i] += p[key] * qkv[key][2 * width + i]
+                        mixed[i] += share * qkv[key][2 * width + i]
                     }
                 }
             }

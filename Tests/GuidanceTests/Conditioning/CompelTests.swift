@@ -150,6 +150,32 @@ import Testing
         #expect(plain.conditionings[0].pooledRow == plain.conditionings[0].chunks[0].row)
     }
 
+    @Test(arguments: ["a (cat)1.5", "a (big cat)0.5", #"("a", "b").blend(1, 2)"#])
+    func noRowIsForAPooledVectorThatNobodyWants(prompt: String) throws {
+        let with = try PromptCompiler(syntax: .compel, tokenizer: Self.tokenizer).compile(prompt)
+        let without = try PromptCompiler(
+            syntax: .compel, tokenizer: Self.tokenizer, wantsPooled: false
+        ).compile(prompt)
+        #expect(without.rows.count == with.rows.count - 1)
+        #expect(without.conditionings[0].pooledRow == 0)
+        #expect(PromptFixtures.states(without) == PromptFixtures.states(with))
+    }
+
+    @Test(arguments: LongPromptPolicy.allCases)
+    func hiddenPositionsAreContentAndNeverTheStart(policy: LongPromptPolicy) throws {
+        let compiler = try PromptCompiler(
+            syntax: .compel, tokenizer: Self.tokenizer, longPrompts: policy)
+        let short = try compiler.compile("a (big cat)0.5 here")
+        #expect(short.rows.map(\.hiddenPositions).filter { !$0.isEmpty } == [2..<4])
+        guard policy != .error else { return }
+        let words = (0..<70).map { _ in "cat" }.joined(separator: " ")
+        // Cut off, the fragment hides the end token too; in chunks it goes on behind a start.
+        let long = try compiler.compile("\(words) (\(words))0.5")
+        #expect(
+            long.rows.map(\.hiddenPositions).filter { !$0.isEmpty }
+                == (policy == .truncate ? [71..<77] : [71..<76, 1..<66]))
+    }
+
     @Test func tooManyDownWeightedFragmentsAreRefused() throws {
         let prompt = String(repeating: "(a)0.5 b ", count: 257)
         #expect(

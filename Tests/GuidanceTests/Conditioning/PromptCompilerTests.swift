@@ -116,6 +116,7 @@ private let tokenizer = PromptFixtures.tokenizer
         #expect(padded.rowCount == 3 && padded.rows.count == 2)
         let empty = try compiled("", syntax, padToken: 0)
         #expect(padded.rows[1] == empty.rows[0] && padded.emptyRow == 1)
+        #expect(!padded.isEmpty(row: 0) && padded.isEmpty(row: 1) && empty.isEmpty(row: 0))
         let states = PromptFixtures.states(padded)
         let emptyStates = PromptFixtures.encode(empty.rows[0])
         #expect(states == PromptFixtures.encode(negative.rows[0]) + emptyStates + emptyStates)

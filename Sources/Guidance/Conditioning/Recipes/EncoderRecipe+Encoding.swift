@@ -63,18 +63,21 @@ extension EncoderRecipe {
     /// - Parameters:
     ///   - rows: up to the workspace's capacity, each as long as the tower has positions.
     ///   - endIndices: the position of each row that is pooled.
+    ///   - hidden: the positions of each row that none attends to.
     ///   - wantsHidden: whether hidden states are wanted.
     ///   - state: of `stateIndex`.
     public func encode(
-        rows: [[Int32]], endIndices: [Int], state: Int, wantsHidden: Bool, encoder: TextEncoder,
-        workspace: TextWorkspace
+        rows: [[Int32]], endIndices: [Int], hiding hidden: [Range<Int>], state: Int,
+        wantsHidden: Bool, encoder: TextEncoder, workspace: TextWorkspace
     ) throws(EncoderError) -> [EncodedRow] {
         // Nothing behind the end token can reach it.
         let needed =
             wantsHidden ? rows : zip(rows, endIndices).map { Array($0.prefix($1 + 1)) }
         let encodings = try encoder.tower.encode(
             needed, states: wantsHidden ? [state] : [],
-            pooledAt: pooled == nil ? nil : endIndices, workspace: workspace)
+            pooledAt: pooled == nil ? nil : endIndices,
+            hiding: zip(needed, hidden).map { $1.clamped(to: 0..<$0.count) },
+            workspace: workspace)
         return encodings.map { encoding in
             // The norm is the final one at every layer: a tower stored without its last block must
             // give the same bits as the whole one.
@@ -83,28 +86,5 @@ extension EncoderRecipe {
                 hidden: normalizesHidden && wantsHidden ? encoder.tower.normalized(hidden) : hidden,
                 pooled: pooled == .projected ? encoding.embedding : encoding.pooled)
         }
-    }
-
-    /// What a tower's states come to.
-    ///
-    /// - Parameter all: of the positions up to `endIndex` at least.
-    public func encoded(
-        _ all: TextTower.HiddenStates, endIndex: Int, state: Int, wantsHidden: Bool, head: TextHead
-    ) -> EncodedRow {
-        // The norm is the head's at every layer: a tower stored without its last block must give the
-        // same bits as the whole one.
-        let hidden =
-            !wantsHidden
-            ? [] : normalizesHidden ? head.normalized(all.states[state]) : all.states[state]
-        let width = head.width
-        let last = all.states[all.states.count - 1]
-        let row = { head.normalized(Array(last[endIndex * width..<(endIndex + 1) * width])) }
-        let pooledVector: [Float]? =
-            switch pooled {
-            case nil: nil
-            case .normalized: row()
-            case .projected: head.projected(row())
-            }
-        return EncodedRow(hidden: hidden, pooled: pooledVector)
     }
 }
