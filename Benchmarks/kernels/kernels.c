@@ -3,7 +3,7 @@
 //
 //   kernels [--level portable|avx2|avx512|avx512-dot] [--threads N] [SECTION…]
 //
-// Sections: products, fused, attention, norms, activations, packing, bytes. Each figure is the best of
+// Sections: products, cold, fused, attention, norms, activations, packing, bytes. Each figure is the best of
 // several repetitions of at least 20 ms. Peaks are those of loops that touch registers alone.
 
 #include <stdio.h>
@@ -211,6 +211,39 @@ static void products(void) {
                 make_product(element, shapes[i].rows, shapes[i].outputs, shapes[i].inputs);
             time_product(&c, "", c.rows);
             free_product(&c);
+        }
+}
+
+typedef struct {
+    product_case *cases;
+    size_t count;
+} product_turn;
+
+static void run_products(void *context) {
+    const product_turn *turn = context;
+    for (size_t i = 0; i < turn->count; i++) run_product(&turn->cases[i]);
+}
+
+/// Products of one image or text with weights that no cache holds: those of a whole tower in turn.
+static void cold(void) {
+    static const shape shapes[] = {{50, 3072, 768}, {50, 768, 3072}, {77, 2048, 512}, {77, 512, 2048}};
+    for (int element = 0; element < 3; element++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            product_case cases[24];
+            const product_turn turn = {cases, sizeof cases / sizeof *cases};
+            for (size_t c = 0; c < turn.count; c++)
+                cases[c] =
+                    make_product(element, shapes[i].rows, shapes[i].outputs, shapes[i].inputs);
+            char name[96];
+            snprintf(
+                name, sizeof name, "%s %zu x %zu x %zu, weights from memory", elements[element],
+                shapes[i].rows, shapes[i].outputs, shapes[i].inputs);
+            const double each =
+                measure(run_products, (void *)&turn) / (double)turn.count;
+            print_rate(
+                name, 2.0 * (double)(shapes[i].rows * shapes[i].outputs * shapes[i].inputs),
+                element, each);
+            for (size_t c = 0; c < turn.count; c++) free_product(&cases[c]);
         }
 }
 
@@ -499,7 +532,7 @@ int main(int argc, char **argv) {
         const char *name;
         void (*run)(void);
     } sections[] = {
-        {"products", products}, {"fused", fused}, {"attention", attention}, {"norms", norms},
+        {"products", products}, {"cold", cold}, {"fused", fused}, {"attention", attention}, {"norms", norms},
         {"activations", activations}, {"packing", packing}, {"bytes", bytes},
     };
     static const char *const levels[] = {"portable", "avx2", "avx512", "avx512-dot"};
