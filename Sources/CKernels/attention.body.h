@@ -133,7 +133,9 @@ GK_INLINE void GK_V(score_rows)(
     gk_tile *tile, const void *q, size_t q_row, size_t rows, const float *kt, size_t stride,
     size_t keys, size_t depth, float *scores) {
     for (size_t panel = 0; panel < keys; panel += GK_PANEL)
-        tile(rows, q, q_row, 1, kt + panel, stride, depth, scores + panel, stride, 0);
+        tile(
+            rows, q, q_row, 1, kt + panel, stride, depth, scores + panel, stride, 0,
+            (const char *)kt, 0);
 }
 
 /// Rows of fp32 to the element, `width` of `from_stride` numbers, scaled row by row when `scales` is
@@ -205,7 +207,7 @@ static void GK_V(attend_unit)(void *context, size_t unit, size_t slot) {
         for (size_t panel = 0; panel < width; panel += GK_PANEL)
             tile(
                 n, p, p_row, 1, vp + panel, wide, gk_group_count(a->element, seen), sums + panel,
-                wide, 0);
+                wide, 0, (const char *)vp, 0);
         GK_V(store_rows)(
             sums, wide, inverse, n, width, a->element,
             (char *)job->out + (s->query_row + first) * job->out_stride * size + head,
@@ -392,7 +394,7 @@ static void GK_V(differentiate_unit)(void *context, size_t unit, size_t slot) {
             for (size_t panel = 0; panel < width; panel += GK_PANEL)
                 tile(
                     n, ds_left, ds_row, 1, kp + panel, wide, gk_group_count(a->element, keys),
-                    sums + panel, wide, 0);
+                    sums + panel, wide, 0, (const char *)kp, 0);
             GK_V(store_rows)(
                 sums, wide, NULL, n, width, a->element,
                 (char *)job->dq + (row + first) * job->dq_stride * size + head,
@@ -422,7 +424,8 @@ static void GK_V(differentiate_unit)(void *context, size_t unit, size_t slot) {
                     tile(
                         end - column, (const char *)factor + column * factor_row * 4, factor_row,
                         factor_depth, right + panel, stride, gk_group_count(a->element, count),
-                        sum + column * stride + panel, stride, piece > 0);
+                        sum + column * stride + panel, stride, piece > 0,
+                        (const char *)right, 0);
                 column = end;
             }
         }

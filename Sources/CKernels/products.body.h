@@ -110,13 +110,26 @@ static void GK_V(product_chunk)(void *context, size_t chunk, size_t slot) {
             (const char *)packed->data + panel * job->depth * GK_PANEL * GROUP_BYTES;
         const size_t column = panel * GK_PANEL;
         const size_t columns = packed->outputs - column < GK_PANEL ? packed->outputs - column : GK_PANEL;
+        // Several tiles share the fetching of the panel that this thread takes next, so that its first
+        // tile does not wait for memory while the others would leave it idle. A single one is always
+        // waiting, and fetches its own panel a little ahead.
+        const size_t next_panel = panel + 1 < last_panel
+            ? panel + 1 : first_panel + job->sharers * job->panels_per_chunk;
+        const char *ahead = weights + AHEAD_BYTES;
+        size_t step = GK_PANEL * GROUP_BYTES;
+        if (tiles > 1) {
+            step = next_panel < job->panels ? GK_PANEL * GROUP_BYTES / tiles : 0;
+            ahead = (const char *)packed->data
+                + (step == 0 ? panel : next_panel) * job->depth * GK_PANEL * GROUP_BYTES;
+        }
         // Tiles of nearly equal height: a last one of a single row would waste most of its time.
         size_t row = first_row;
         for (size_t t = 1; t <= tiles; t++) {
             const size_t end = first_row + rows * t / tiles;
             tile_of(
-                end - row, (const char *)job->x + row * job->x_row * GROUP_BYTES, job->x_row, 1, weights,
-                GK_PANEL, job->depth, tile, GK_PANEL, 0);
+                end - row, (const char *)job->x + row * job->x_row * GROUP_BYTES, job->x_row, 1,
+                weights, GK_PANEL, job->depth, tile, GK_PANEL, 0, ahead, step);
+            ahead += step * job->depth;
             GK_V(finish_tile)(tile, end - row, row, column, columns, job);
             row = end;
         }
@@ -139,5 +152,6 @@ static void GK_V(multiply)(gk_seat *seat, product *job) {
     job->panels_per_chunk = 1 + (16 << 10) / (rows * job->depth);
     if (job->panels_per_chunk > job->panels) job->panels_per_chunk = job->panels;
     job->panel_chunks = (job->panels + job->panels_per_chunk - 1) / job->panels_per_chunk;
+    job->sharers = gk_seat_sharers(seat);
     gk_seat_run(seat, blocks * job->panel_chunks, GK_V(product_chunk), (void *)job);
 }

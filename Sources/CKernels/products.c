@@ -10,6 +10,8 @@
 #define BLOCK_BYTES ((size_t)512 << 10)
 #define LEAST_ROWS 112
 #define MOST_ROWS 448
+/// How far ahead in a panel a lone tile fetches.
+#define AHEAD_BYTES ((size_t)8192)
 
 /// A product on its way, cut into chunks of panels and rows.
 typedef struct {
@@ -20,6 +22,8 @@ typedef struct {
     const gk_row_scale *x_scales;
     size_t rows, depth, panels;
     size_t row_block, panels_per_chunk, panel_chunks;
+    /// Threads that take chunks in turn, as far as is known at the start.
+    size_t sharers;
     const gk_epilogue *epilogue;
 } product;
 

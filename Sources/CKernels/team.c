@@ -270,6 +270,12 @@ void gk_team_leave(gk_seat *seat) {
 
 size_t gk_seat_slots(const gk_seat *seat) { return seat == NULL ? 1 : seat->team->places; }
 
+size_t gk_seat_sharers(const gk_seat *seat) {
+    if (seat == NULL) return 1;
+    const size_t busy = atomic_load_explicit(&seat->team->busy, memory_order_relaxed);
+    return busy < seat->team->places ? 1 + seat->team->places - busy : 1;
+}
+
 void gk_seat_run(gk_seat *seat, size_t count, gk_chunk body, void *context) {
     const int alone = seat == NULL || count < 2 || count >= UINT32_MAX
         || atomic_load_explicit(&seat->team->busy, memory_order_relaxed) >= seat->team->places;

@@ -2,7 +2,8 @@
 
 GK_INLINE void GK_V(tile_f32_of)(
     const size_t rows, const float *a, size_t a_row, size_t a_depth, const float *b,
-    size_t b_depth, size_t depth, float *c, size_t c_row, int accumulate) {
+    size_t b_depth, size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step) {
     v16 left[GK_TILE_ROWS], right[GK_TILE_ROWS];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) {
@@ -17,8 +18,7 @@ GK_INLINE void GK_V(tile_f32_of)(
         v16 b0, b1;
         load16(&b0, b);
         load16(&b1, b + LANES);
-        __builtin_prefetch((const char *)b + GK_PREFETCH_BYTES, 0, 3);
-        __builtin_prefetch((const char *)b + GK_PREFETCH_BYTES + 64, 0, 3);
+        GK_FETCH_AHEAD
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
             const float x = a[i * a_row];
@@ -37,8 +37,10 @@ GK_INLINE void GK_V(tile_f32_of)(
 
 static void GK_V(tile_f32)(
     size_t rows, const void *a, size_t a_row, size_t a_depth, const void *b, size_t b_depth,
-    size_t depth, float *c, size_t c_row, int accumulate) {
-#define CALL(n) GK_V(tile_f32_of)(n, a, a_row, a_depth, b, b_depth, depth, c, c_row, accumulate)
+    size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step) {
+#define CALL(n)                                                                                  \
+    GK_V(tile_f32_of)(n, a, a_row, a_depth, b, b_depth, depth, c, c_row, accumulate, ahead, ahead_step)
     GK_ROWS_SWITCH(GK_TILE_ROWS, rows, CALL)
 #undef CALL
 }
@@ -46,7 +48,8 @@ static void GK_V(tile_f32)(
 // Without an instruction for pairs: both halves of a pair widened to fp32, the lower first.
 GK_INLINE void GK_V(tile_bf16_of)(
     const size_t rows, const int32_t *a, size_t a_row, size_t a_depth, const int32_t *b,
-    size_t b_depth, size_t depth, float *c, size_t c_row, int accumulate) {
+    size_t b_depth, size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step) {
     v16 left[GK_TILE_ROWS], right[GK_TILE_ROWS];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) {
@@ -60,6 +63,7 @@ GK_INLINE void GK_V(tile_bf16_of)(
     const i16 upper = (i16){0} + (int32_t)0xFFFF0000;
     for (size_t k = 0; k < depth; k++) {
         const i16 b0 = *(const i16_loose *)b, b1 = *(const i16_loose *)(b + LANES);
+        GK_FETCH_AHEAD
         const v16 b0_low = (v16)(b0 << 16), b0_high = (v16)(b0 & upper);
         const v16 b1_low = (v16)(b1 << 16), b1_high = (v16)(b1 & upper);
 #pragma clang loop unroll(full)
@@ -86,8 +90,10 @@ GK_INLINE void GK_V(tile_bf16_of)(
 
 static void GK_V(tile_bf16)(
     size_t rows, const void *a, size_t a_row, size_t a_depth, const void *b, size_t b_depth,
-    size_t depth, float *c, size_t c_row, int accumulate) {
-#define CALL(n) GK_V(tile_bf16_of)(n, a, a_row, a_depth, b, b_depth, depth, c, c_row, accumulate)
+    size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step) {
+#define CALL(n)                                                                                  \
+    GK_V(tile_bf16_of)(n, a, a_row, a_depth, b, b_depth, depth, c, c_row, accumulate, ahead, ahead_step)
     GK_ROWS_SWITCH(GK_TILE_ROWS, rows, CALL)
 #undef CALL
 }
@@ -95,7 +101,8 @@ static void GK_V(tile_bf16)(
 // a's bytes are without sign, b's with.
 GK_INLINE void GK_V(tile_s8_of)(
     const size_t rows, const int32_t *a, size_t a_row, size_t a_depth, const int32_t *b,
-    size_t b_depth, size_t depth, float *c, size_t c_row, int accumulate) {
+    size_t b_depth, size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step) {
     i16 left[GK_TILE_ROWS], right[GK_TILE_ROWS];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) {
@@ -108,6 +115,7 @@ GK_INLINE void GK_V(tile_s8_of)(
     }
     for (size_t k = 0; k < depth; k++) {
         const i16 b0 = *(const i16_loose *)b, b1 = *(const i16_loose *)(b + LANES);
+        GK_FETCH_AHEAD
 #pragma clang loop unroll(full)
         for (int byte = 0; byte < 4; byte++) {
             const i16 b0_byte = b0 << (24 - 8 * byte) >> 24, b1_byte = b1 << (24 - 8 * byte) >> 24;
@@ -130,8 +138,10 @@ GK_INLINE void GK_V(tile_s8_of)(
 
 static void GK_V(tile_s8)(
     size_t rows, const void *a, size_t a_row, size_t a_depth, const void *b, size_t b_depth,
-    size_t depth, float *c, size_t c_row, int accumulate) {
-#define CALL(n) GK_V(tile_s8_of)(n, a, a_row, a_depth, b, b_depth, depth, c, c_row, accumulate)
+    size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step) {
+#define CALL(n)                                                                                  \
+    GK_V(tile_s8_of)(n, a, a_row, a_depth, b, b_depth, depth, c, c_row, accumulate, ahead, ahead_step)
     GK_ROWS_SWITCH(GK_TILE_ROWS, rows, CALL)
 #undef CALL
 }

@@ -12,18 +12,22 @@
 ///
 /// a's rows are a_row groups apart, its groups along the depth a_depth; b's rows of 32 groups are
 /// b_depth groups apart; c's rows c_row numbers. Bytes give int32 sums. c and b need no alignment.
+/// Meanwhile what lies at `ahead` is fetched into the second-level cache, `ahead_step` bytes a group.
 typedef void gk_tile(
     size_t rows, const void *a, size_t a_row, size_t a_depth, const void *b, size_t b_depth,
-    size_t depth, float *c, size_t c_row, int accumulate);
+    size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step);
 
 #if defined(__x86_64__)
 /// On the dot product instructions; only where the machine has them.
 void gk_tile_bf16_native(
     size_t rows, const void *a, size_t a_row, size_t a_depth, const void *b, size_t b_depth,
-    size_t depth, float *c, size_t c_row, int accumulate);
+    size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step);
 void gk_tile_s8_native(
     size_t rows, const void *a, size_t a_row, size_t a_depth, const void *b, size_t b_depth,
-    size_t depth, float *c, size_t c_row, int accumulate);
+    size_t depth, float *c, size_t c_row, int accumulate, const char *ahead,
+    size_t ahead_step);
 #endif
 
 // A function of a constant number of rows for each number that there can be, so that its sums stay
@@ -45,5 +49,8 @@ void gk_tile_s8_native(
 #define GK_ROWS_SWITCH_OF(n, rows, call) GK_ROWS_SWITCH_##n(rows, call)
 #define GK_ROWS_SWITCH(n, rows, call) GK_ROWS_SWITCH_OF(n, rows, call)
 
-/// Bytes ahead in b that are asked for: the next rows of the panel, and at its end the next panel.
-#define GK_PREFETCH_BYTES 8192
+/// In a tile's loop, once a group.
+#define GK_FETCH_AHEAD                                                                           \
+    __builtin_prefetch(ahead, 0, 2);                                                             \
+    __builtin_prefetch(ahead + 64, 0, 2);                                                        \
+    ahead += ahead_step;

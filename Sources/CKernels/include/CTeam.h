@@ -34,6 +34,9 @@ void gk_team_leave(gk_seat *seat);
 /// Slots of any region run from this seat; 1 for NULL.
 size_t gk_seat_slots(const gk_seat *seat);
 
+/// How many threads would take chunks of a region that this seat ran now.
+size_t gk_seat_sharers(const gk_seat *seat);
+
 /// Runs chunks 0 … count − 1, each once, in any order and on any of the team's free threads; returns
 /// when all are done.
 void gk_seat_run(gk_seat *seat, size_t count, gk_chunk body, void *context);
