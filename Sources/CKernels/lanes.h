@@ -75,30 +75,46 @@ GK_INLINE float max_lanes(const v16 *v) {
     return lanes[0];
 }
 
-/// v = eᵛ. Range reduction to |r| ≤ ln 2 / 2, a polynomial of degree six, and 2ⁿ in two factors so
-/// that results down to the smallest subnormal come out right. NaN stays NaN.
-GK_INLINE void exp16(v16 *v) {
-    const v16 high = (v16){} + 88.72283f, low = (v16){} - 104.0f;
-    v16 x = *v;
-    i16 over = x > high, under = x < low;
-    select16(&x, &over, &high, &x);
-    select16(&x, &under, &low, &x);
+/// eˣ = p · 2ⁿ, with n in the lowest bits of `shifted` above those of 0x4B400000. Range reduction to
+/// |r| ≤ ln 2 / 2 and a polynomial of degree six.
+GK_INLINE void exp_parts16(const v16 *x, v16 *p, i16 *shifted) {
     // Adding 1.5·2²³ leaves the nearest integer in the lowest bits.
     const float magic = 12582912.0f;
-    v16 shifted = x * 1.44269504f + magic;
-    v16 n = shifted - magic;
-    i16 power = (i16)shifted - 0x4B400000;
+    v16 sum = *x * 1.44269504f + magic;
+    v16 n = sum - magic;
+    *shifted = (i16)sum;
     // ln 2 in two parts; the first has so few bits that n times it is exact without fusion.
-    v16 r = x - n * 0.693359375f;
+    v16 r = *x - n * 0.693359375f;
     r = r - n * -2.12194440e-4f;
     // Minimax on |r| ≤ ln 2 / 2 for eʳ = 1 + r + r² q(r), relative error 3e-9.
     v16 q = r * 0x1.6a24bcp-10f + 0x1.1239dcp-7f;
     q = q * r + 0x1.5558fp-5f;
     q = q * r + 0x1.555492p-3f;
     q = q * r + 0x1.fffffcp-2f;
-    v16 p = (q * r) * r + r + 1.0f;
+    *p = (q * r) * r + r + 1.0f;
+}
+
+/// v = eᵛ, with 2ⁿ in two factors so that results down to the smallest subnormal come out right. NaN
+/// stays NaN.
+GK_INLINE void exp16(v16 *v) {
+    const v16 high = (v16){} + 88.72283f, low = (v16){} - 104.0f;
+    v16 x = *v, p;
+    i16 over = x > high, under = x < low, shifted;
+    select16(&x, &over, &high, &x);
+    select16(&x, &under, &low, &x);
+    exp_parts16(&x, &p, &shifted);
+    i16 power = shifted - 0x4B400000;
     i16 first = power >> 1, second = power - first;
     *v = p * (v16)((first + 127) << 23) * (v16)((second + 127) << 23);
+}
+
+/// v = eᵛ for |v| ≤ 87, where one factor is enough. NaN stays NaN.
+GK_INLINE void exp_near16(v16 *v) {
+    v16 p;
+    i16 shifted;
+    exp_parts16(v, &p, &shifted);
+    // The shift drops all of the magic number.
+    *v = p * (v16)((shifted << 23) + (127 << 23));
 }
 
 /// v = 1 / (1 + e⁻ᵛ).
@@ -138,7 +154,8 @@ GK_INLINE void erf16(v16 *v) {
     g = g * t + -6.33386282e-1f;
     g = g * t + -1.12949534f;
     g = g * t + 1.70589466e-4f;
-    exp16(&g);
+    // g lies between −18 and 0.
+    exp_near16(&g);
     g = 1.0f - g;
     g = (v16)((i16)g | ((i16)x & INT32_MIN));
     select16(v, &small, &near, &g);
