@@ -46,6 +46,7 @@ enum CompelSyntax {
 
     /// The text with a space behind each comma that has none.
     private static func spaced(_ source: SourceText) -> SourceText {
+        guard source.scalars.contains(",") else { return source }
         var text = SourceText()
         text.end = source.end
         var index = 0
@@ -158,7 +159,7 @@ enum CompelSyntax {
 }
 
 /// A node of a compel prompt.
-indirect enum CompelNode {
+enum CompelNode {
     case fragment([Unicode.Scalar], offset: Int)
     case attention(weight: Double, children: [CompelNode])
     case lora(PromptProgram.LoRA)
