@@ -12,6 +12,9 @@ struct AddedToken: Sendable, Equatable {
 /// Finds added tokens: at each place the longest that begins there, left to right.
 struct AddedTokenMatcher: Sendable {
     private var byFirst: [UInt32: [(content: [UInt32], token: AddedToken)]] = [:]
+    /// Whether some token begins with each ASCII character: few do, and most texts have none of them.
+    private var beginsWithASCII = [Bool](repeating: false, count: 0x80)
+    private var beginsWithOther = false
 
     /// - Parameter clean: what is done to the contents before they are looked for.
     init(_ tokens: [AddedToken], clean: ([UInt32]) -> [UInt32]) {
@@ -19,6 +22,7 @@ struct AddedTokenMatcher: Sendable {
             let content = clean([UInt32](scalarsOf: token.content))
             guard let first = content.first else { continue }
             byFirst[first, default: []].append((content, token))
+            if first < 0x80 { beginsWithASCII[Int(first)] = true } else { beginsWithOther = true }
         }
         for first in byFirst.keys {
             byFirst[first]?.sort { $0.content.count > $1.content.count }
@@ -26,6 +30,16 @@ struct AddedTokenMatcher: Sendable {
     }
 
     var isEmpty: Bool { byFirst.isEmpty }
+
+    /// Whether a scalar of the text begins a token.
+    func mayOccur(in text: [UInt32]) -> Bool {
+        guard !isEmpty else { return false }
+        return text.contains(where: mayBegin)
+    }
+
+    private func mayBegin(with scalar: UInt32) -> Bool {
+        scalar < 0x80 ? beginsWithASCII[Int(scalar)] : beginsWithOther
+    }
 
     enum Part {
         case text(Range<Int>)
@@ -42,7 +56,7 @@ struct AddedTokenMatcher: Sendable {
         var open = 0
         var index = 0
         while index < text.count {
-            guard let candidates = byFirst[text[index]],
+            guard mayBegin(with: text[index]), let candidates = byFirst[text[index]],
                 let (content, token) = candidates.first(where: {
                     text[index...].starts(with: $0.content)
                 })

@@ -28,16 +28,39 @@ struct EncodedText {
     }
 }
 
+extension EncodedText {
+    /// Makes room for another text in the same memory.
+    mutating func removeAll() {
+        tokens.removeAll(keepingCapacity: true)
+        lengths.removeAll(keepingCapacity: true)
+        cleaned.removeAll(keepingCapacity: true)
+        words.removeAll(keepingCapacity: true)
+    }
+}
+
 extension BytePairTokenizer {
     func encodedText(_ text: [UInt32]) -> EncodedText {
         var encoded = EncodedText()
-        var merger = WordMerger(
+        var merger = makeMerger()
+        append(text: text, to: &encoded, &merger)
+        return encoded
+    }
+
+    func makeMerger() -> WordMerger {
+        WordMerger(
             table: vocabulary.merges,
             order: cleaning == .transformers ? .lowestFirst : .passByPass)
+    }
+
+    /// Cleans and appends a whole text.
+    func append(text: [UInt32], to encoded: inout EncodedText, _ merger: inout WordMerger) {
         switch cleaning {
         case .openCLIP:
             append(OpenCLIPCleaning.cleaned(text), to: &encoded, &merger)
         case .transformers:
+            guard rawTokens.mayOccur(in: text) else {
+                return appendCleaned(TransformersCleaning.cleaned(text), to: &encoded, &merger)
+            }
             for part in rawTokens.split(text) {
                 switch part {
                 case .token(let token, let range):
@@ -48,14 +71,15 @@ extension BytePairTokenizer {
                 }
             }
         }
-        return encoded
     }
 
     /// Appends a piece of cleaned text in which there may be added tokens.
     private func appendCleaned(
         _ text: [UInt32], to encoded: inout EncodedText, _ merger: inout WordMerger
     ) {
-        guard !cleanedTokens.isEmpty else { return append(text, to: &encoded, &merger) }
+        guard cleanedTokens.mayOccur(in: text) else {
+            return append(text, to: &encoded, &merger)
+        }
         for part in cleanedTokens.split(text) {
             switch part {
             case .token(let token, let range): append(token, spelled: text[range], to: &encoded)
@@ -77,18 +101,12 @@ extension BytePairTokenizer {
         _ text: [UInt32], to encoded: inout EncodedText, _ merger: inout WordMerger
     ) {
         let base = encoded.cleaned.count
-        var bytes: [UInt8] = []
         WordSplitter(cleaning: cleaning).forEachWord(in: text) { word in
             switch word.special {
             case .start: append(startToken, at: base + word.range.lowerBound)
             case .end: append(endToken, at: base + word.range.lowerBound)
             case nil:
-                bytes.removeAll(keepingCapacity: true)
-                for scalar in text[word.range] { bytes.appendUTF8(scalar) }
-                for byte in bytes { merger.append(vocabulary.symbols[Int(byte)]) }
-                if let last = bytes.last {
-                    merger.replaceLast(vocabulary.finalSymbols[Int(last)])
-                }
+                merger.takeWord(text[word.range], of: vocabulary)
                 encoded.words.append((encoded.tokens.count, base + word.range.lowerBound))
                 merger.finishWord(into: &encoded.tokens, lengths: &encoded.lengths)
             }

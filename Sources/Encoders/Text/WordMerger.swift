@@ -14,6 +14,8 @@ struct WordMerger {
     /// Up to this many symbols the ranks of a word are scanned; longer words use a heap.
     private static let scanLimit = 48
 
+    /// The word in UTF-8.
+    private var bytes: [UInt8] = []
     private var ids: [Int32] = []
     /// Bytes of the text that each symbol stands for.
     private var lengths: [Int32] = []
@@ -31,16 +33,19 @@ struct WordMerger {
         self.order = order
     }
 
+    /// Takes the symbols of a word: a token for each byte of its UTF-8, another for the last.
+    mutating func takeWord(_ word: ArraySlice<UInt32>, of vocabulary: Vocabulary) {
+        bytes.removeAll(keepingCapacity: true)
+        for scalar in word { bytes.appendUTF8(scalar) }
+        guard let last = bytes.popLast() else { return }
+        for byte in bytes { append(vocabulary.symbols[Int(byte)]) }
+        append(vocabulary.finalSymbols[Int(last)])
+    }
+
     /// Takes the next symbol of the word: a token for one byte of the text.
     mutating func append(_ symbol: Int32) {
         ids.append(symbol)
         lengths.append(1)
-    }
-
-    /// Puts another symbol in the place of the last, for the byte that ends a word.
-    mutating func replaceLast(_ symbol: Int32) {
-        guard !ids.isEmpty else { return }
-        ids[ids.count - 1] = symbol
     }
 
     /// Merges the symbols of the word and appends the resulting tokens and their lengths; then the

@@ -14,6 +14,7 @@ enum A1111Networks {
 
     /// - Throws: `PromptError.syntax` for a strength that is no finite number.
     static func read(_ prompt: SourceText) throws(PromptError) -> Result {
+        guard prompt.scalars.contains("<") else { return Result(text: prompt) }
         var result = Result()
         result.text.end = prompt.end
         let scalars = prompt.scalars

@@ -19,7 +19,7 @@ extension A1111Schedule {
     ///   finite, and for brackets nested deeper than `PromptSyntax.deepestNesting`.
     static func items(of text: SourceText, steps: Int?) throws(PromptError) -> [Item] {
         var reader = Reader(text: text, steps: steps)
-        return try reader.read() ?? [.text(text)]
+        return try reader.read() ?? [.text(0..<text.count)]
     }
 
     private struct Reader {
@@ -46,7 +46,7 @@ extension A1111Schedule {
                 case "\\":
                     guard index < scalars.count, scalars[index] != "\n" else { return nil }
                     index += 1
-                    append([.text(text[start..<index])])
+                    append(text: start..<index)
                 case "(", "[":
                     guard frames.count < PromptSyntax.deepestNesting else {
                         throw .syntax(
@@ -57,7 +57,7 @@ extension A1111Schedule {
                 case ":", "|":
                     if frames.isEmpty {
                         guard scalars[start] == ":" else { return nil }
-                        append([.text(text[start..<index])])
+                        append(text: start..<index)
                     } else {
                         frames[frames.count - 1].separators.append(start)
                         frames[frames.count - 1].sections.append([])
@@ -68,11 +68,11 @@ extension A1111Schedule {
                         append(node)
                     } else {
                         guard unwind() else { return nil }
-                        append([.text(text[start..<index])])
+                        append(text: start..<index)
                     }
                 default:
                     while index < scalars.count, !Self.isSpecial(scalars[index]) { index += 1 }
-                    append([.text(text[start..<index])])
+                    append(text: start..<index)
                 }
             }
             guard unwind() else { return nil }
@@ -93,25 +93,54 @@ extension A1111Schedule {
 
         private mutating func append(_ items: [Item]) {
             if frames.isEmpty {
-                top += items
+                Self.append(items, to: &top)
             } else {
                 let frame = frames.count - 1
                 let section = frames[frame].sections.count - 1
-                frames[frame].sections[section] += items
+                Self.append(items, to: &frames[frame].sections[section])
+            }
+        }
+
+        private mutating func append(text range: Range<Int>) {
+            if frames.isEmpty {
+                Self.append(range, to: &top)
+            } else {
+                let frame = frames.count - 1
+                let section = frames[frame].sections.count - 1
+                Self.append(range, to: &frames[frame].sections[section])
+            }
+        }
+
+        private static func append(_ new: [Item], to items: inout [Item]) {
+            guard let first = new.first else { return }
+            if case .text(let range) = first {
+                append(range, to: &items)
+                items += new.dropFirst()
+            } else {
+                items += new
+            }
+        }
+
+        /// Text that follows text in the prompt becomes one with it.
+        private static func append(_ range: Range<Int>, to items: inout [Item]) {
+            if case .text(let last) = items.last, last.upperBound == range.lowerBound {
+                items[items.count - 1] = .text(last.lowerBound..<range.upperBound)
+            } else {
+                items.append(.text(range))
             }
         }
 
         /// Makes text of the open brackets and what separates behind them; false when there is a bar.
         private mutating func unwind() -> Bool {
             for frame in frames {
-                top.append(.text(text[frame.open..<frame.open + 1]))
+                Self.append(frame.open..<frame.open + 1, to: &top)
                 for (number, section) in frame.sections.enumerated() {
                     if number > 0 {
                         let separator = frame.separators[number - 1]
                         guard text.scalars[separator] == ":" else { return false }
-                        top.append(.text(text[separator..<separator + 1]))
+                        Self.append(separator..<separator + 1, to: &top)
                     }
-                    top += section
+                    Self.append(section, to: &top)
                 }
             }
             frames = []
@@ -126,13 +155,13 @@ extension A1111Schedule {
             let separators = frame.separators.map { text.scalars[$0] }
             let isRound = text.scalars[frame.open] == "("
             if separators.isEmpty || isRound && separators == [":"] {
-                var items: [Item] = [.text(text[frame.open..<frame.open + 1])]
-                items += frame.sections[0]
+                var items: [Item] = [.text(frame.open..<frame.open + 1)]
+                Self.append(frame.sections[0], to: &items)
                 if let separator = frame.separators.first {
-                    items.append(.text(text[separator..<separator + 1]))
-                    items += frame.sections[1]
+                    Self.append(separator..<separator + 1, to: &items)
+                    Self.append(frame.sections[1], to: &items)
                 }
-                items.append(.text(text[end..<end + 1]))
+                Self.append(end..<end + 1, to: &items)
                 return items
             }
             guard !isRound else { return nil }

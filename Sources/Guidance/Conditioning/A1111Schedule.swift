@@ -16,10 +16,10 @@ enum A1111Schedule {
     static func segments(
         of prompt: SourceText, steps: Int?, isNegative: Bool
     ) throws(PromptError) -> Result {
-        var parts: [(weight: Double, items: [Item])] = []
+        var parts: [(weight: Double, text: SourceText, items: [Item])] = []
         for text in isNegative ? [prompt] : split(prompt) {
             let (body, weight) = isNegative ? (text, 1) : try weighted(text)
-            parts.append((weight, try items(of: body, steps: steps)))
+            parts.append((weight, body, try items(of: body, steps: steps)))
         }
         var ends: Set<Int> = []
         for part in parts { collectEnds(part.items, steps: steps ?? 1, into: &ends) }
@@ -32,7 +32,7 @@ enum A1111Schedule {
             for part in parts {
                 var text = SourceText()
                 text.end = prompt.end
-                append(part.items, atStep: end, to: &text)
+                append(part.items, of: part.text, atStep: end, to: &text)
                 length += text.count
                 guard length <= mostText else {
                     throw .tooMany(
@@ -58,9 +58,11 @@ enum A1111Schedule {
     // MARK: AND
 
     private static func split(_ prompt: SourceText) -> [SourceText] {
+        let marks = prompt.wordIndices(of: "AND")
+        guard !marks.isEmpty else { return [prompt] }
         var parts: [SourceText] = []
         var start = 0
-        for index in prompt.wordIndices(of: "AND") {
+        for index in marks {
             parts.append(prompt[start..<index])
             start = index + 3
         }
@@ -101,8 +103,8 @@ enum A1111Schedule {
     // MARK: Steps
 
     /// Part of a text: the same at each step, one of two, or one of many in turn.
-    indirect enum Item {
-        case text(SourceText)
+    enum Item {
+        case text(Range<Int>)
         /// `from` up to and including the step `when`, then `to`.
         case change(from: [Item], to: [Item], when: Int)
         case turn([[Item]])
@@ -123,14 +125,16 @@ enum A1111Schedule {
         }
     }
 
-    private static func append(_ items: [Item], atStep step: Int, to text: inout SourceText) {
+    private static func append(
+        _ items: [Item], of source: SourceText, atStep step: Int, to text: inout SourceText
+    ) {
         for item in items {
             switch item {
-            case .text(let part): text.append(0..<part.count, of: part)
+            case .text(let range): text.append(range, of: source)
             case .change(let from, let to, let when):
-                append(step <= when ? from : to, atStep: step, to: &text)
+                append(step <= when ? from : to, of: source, atStep: step, to: &text)
             case .turn(let options):
-                append(options[(step - 1) % options.count], atStep: step, to: &text)
+                append(options[(step - 1) % options.count], of: source, atStep: step, to: &text)
             }
         }
     }

@@ -12,7 +12,7 @@ enum AttentionSyntax {
     }
 
     private struct Item {
-        var text: ArraySlice<Unicode.Scalar>
+        var text: Range<Int>
         var weight: Double
     }
 
@@ -36,10 +36,12 @@ enum AttentionSyntax {
                 index += 1
                 switch scalars[start] {
                 case "\\":
-                    if index < scalars.count, "()[]\\".unicodeScalars.contains(scalars[index]) {
+                    if index < scalars.count, Self.isSpecial(scalars[index]),
+                        scalars[index] != ":"
+                    {
                         index += 1
                     }
-                    items.append(Item(text: scalars[start + 1..<index], weight: 1))
+                    items.append(Item(text: start + 1..<index, weight: 1))
                 case "(":
                     try checkDepth(at: start)
                     round.append(items.count)
@@ -52,12 +54,12 @@ enum AttentionSyntax {
                     close(square.popLast(), by: 1 / 1.1, orText: start..<index)
                 case ":":
                     guard let number = number(after: start) else {
-                        items.append(Item(text: scalars[start..<index], weight: 1))
+                        items.append(Item(text: start..<index, weight: 1))
                         break
                     }
                     index = number.end
                     if round.isEmpty {
-                        items.append(Item(text: scalars[start..<index], weight: 1))
+                        items.append(Item(text: start..<index, weight: 1))
                     } else if let value = PythonNumber.parse(scalars[number.digits]) {
                         close(round.popLast(), by: value, orText: start..<index)
                     } else {
@@ -113,7 +115,7 @@ enum AttentionSyntax {
             if let position {
                 multiply(from: position, by: factor)
             } else {
-                items.append(Item(text: scalars[orText], weight: 1))
+                items.append(Item(text: orText, weight: 1))
             }
         }
 
@@ -121,15 +123,17 @@ enum AttentionSyntax {
             for index in position..<items.count { items[index].weight *= factor }
         }
 
+        private static let breakMark = Array("BREAK".unicodeScalars)
+
         /// Text up to the next special character, split at each `BREAK`. White space around one goes
         /// with it.
         private mutating func appendWords(_ range: Range<Int>) {
             var start = range.lowerBound
             var index = start
-            let mark = Array("BREAK".unicodeScalars)
+            let mark = Self.breakMark
             while index + mark.count <= range.upperBound {
                 let end = index + mark.count
-                guard scalars[index..<end].elementsEqual(mark),
+                guard source.hasWord(mark, at: index),
                     index == range.lowerBound || !scalars[index - 1].isPythonWord,
                     end == range.upperBound || !scalars[end].isPythonWord
                 else {
@@ -138,32 +142,33 @@ enum AttentionSyntax {
                 }
                 var textEnd = index
                 while textEnd > start, scalars[textEnd - 1].isPythonSpace { textEnd -= 1 }
-                items.append(Item(text: scalars[start..<textEnd], weight: 1))
-                items.append(Item(text: scalars[index..<end], weight: -1))
+                items.append(Item(text: start..<textEnd, weight: 1))
+                items.append(Item(text: index..<end, weight: -1))
                 start = end
                 while start < range.upperBound, scalars[start].isPythonSpace { start += 1 }
                 index = start
             }
-            items.append(Item(text: scalars[start..<range.upperBound], weight: 1))
+            items.append(Item(text: start..<range.upperBound, weight: 1))
         }
 
         /// Neighbours of equal weight are one piece, tokenized together.
         private func pieces() throws(PromptError) -> [PromptPiece] {
             var pieces: [PromptPiece] = []
+            var bytes: [UInt8] = []
             var index = 0
             while index < items.count {
                 let first = items[index]
                 guard Float(first.weight).isFinite else {
                     throw .syntax(
-                        offset: source.offset(of: first.text.startIndex),
+                        offset: source.offset(of: first.text.lowerBound),
                         message: "the weight \(first.weight) is not finite in single precision")
                 }
-                var text = String.UnicodeScalarView()
+                bytes.removeAll(keepingCapacity: true)
                 while index < items.count, items[index].weight == first.weight {
-                    text.append(contentsOf: items[index].text)
+                    for place in items[index].text { bytes.append(scalars[place]) }
                     index += 1
                 }
-                let merged = String(text)
+                let merged = String(decoding: bytes, as: UTF8.self)
                 if first.weight == -1, merged == "BREAK" {
                     pieces.append(.chunkBreak)
                 } else if !merged.isEmpty {

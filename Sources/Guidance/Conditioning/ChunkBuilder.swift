@@ -33,7 +33,7 @@ struct ChunkBuilder {
         for unit in units {
             if syntax == .a1111 { backtrack(for: unit) }
             if current.count + unit.count > capacity { closeChunk() }
-            for entry in unit.entries { current.append(.init(entry: entry, weight: weight)) }
+            unit.append(to: &current, weight: weight)
         }
     }
 

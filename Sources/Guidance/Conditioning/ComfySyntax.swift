@@ -88,11 +88,12 @@ enum ComfySyntax {
         }
 
         private mutating func appendText(_ range: Range<Int>, weight: Double) {
-            var text = String.UnicodeScalarView()
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(range.count)
             for index in range where !(isEscaped[index] && scalars[index] == "\\") {
-                text.append(scalars[index])
+                bytes.append(scalars[index])
             }
-            pieces.append(.text(String(text), weight: weight))
+            pieces.append(.text(String(decoding: bytes, as: UTF8.self), weight: weight))
         }
     }
 }

@@ -58,6 +58,11 @@ extension CompelGrammar {
 
     /// A word without syntax: a sign is part of it unless syntax, white space or the end follows.
     func word(at start: Int) -> Match? {
+        wordRange(at: start).map { ([fragment($0)], $0.upperBound) }
+    }
+
+    /// Where `word(at:)` is.
+    func wordRange(at start: Int) -> Range<Int>? {
         let start = skipSpace(start)
         var index = start
         while index < scalars.count {
@@ -74,7 +79,7 @@ extension CompelGrammar {
                 break
             }
         }
-        return index > start ? ([fragment(start..<index)], index) : nil
+        return index > start ? start..<index : nil
     }
 
     /// The end of anything up to white space.

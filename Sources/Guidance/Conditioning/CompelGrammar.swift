@@ -23,10 +23,12 @@ struct CompelGrammar {
     let source: SourceText
     let scalars: [Unicode.Scalar]
     var depth = 0
-    /// What was found at a place, so that each is read once.
-    private var known: [Rule: [Int: Match?]] = [:]
+    /// What was found where brackets or quotes open, so that what is within is read once.
+    private var matches: [Match?] = []
+    /// By rule and place, one more than the number of its entry in `matches`; 0 for none.
+    private var entries = [[Int32]](repeating: [], count: Rule.allCases.count)
 
-    private enum Rule { case attention, swap, round, quoted, quotedPrompt }
+    private enum Rule: Int, CaseIterable { case attention, swap, round, quoted, quotedPrompt }
 
     init(_ source: SourceText) {
         self.source = source
@@ -177,6 +179,23 @@ struct CompelGrammar {
         }
     }
 
+    // MARK: What is known
+
+    /// nil when it has not been read.
+    private func known(_ rule: Rule, at index: Int) -> Match?? {
+        let entries = entries[rule.rawValue]
+        guard !entries.isEmpty, entries[index] > 0 else { return nil }
+        return .some(matches[Int(entries[index]) - 1])
+    }
+
+    private mutating func keep(_ match: Match?, _ rule: Rule, at index: Int) {
+        if entries[rule.rawValue].isEmpty {
+            entries[rule.rawValue] = [Int32](repeating: 0, count: scalars.count + 1)
+        }
+        matches.append(match)
+        entries[rule.rawValue][index] = Int32(matches.count)
+    }
+
     // MARK: Parts of a text
 
     /// Text within brackets or quotes: parts, with commas and points if `punctuation` says so.
@@ -234,14 +253,40 @@ struct CompelGrammar {
     }
 
     private mutating func attention(at start: Int) throws(PromptError) -> Match? {
-        if let match = known[.attention]?[start] { return match }
+        guard opensText(at: start) else { return wordAttention(at: start) }
+        if let match = known(.attention, at: start) { return match }
         let match = try readAttention(at: start)
-        known[.attention, default: [:]][start] = .some(match)
+        keep(match, .attention, at: start)
         return match
     }
 
+    /// Whether brackets or quotes may begin: what begins otherwise has no text within, and need not be
+    /// kept.
+    private func opensText(at start: Int) -> Bool {
+        let index = skipSpace(start)
+        return index < scalars.count && (scalars[index] == "(" || scalars[index] == "\"")
+    }
+
+    /// A single word with its operator.
+    private func wordAttention(at start: Int) -> Match? {
+        guard let word = wordRange(at: start) else { return nil }
+        if let open = literal(".attend", at: word.upperBound).flatMap({ mark("(", at: $0) }),
+            let (weight, after) = weightOperator(at: skipSpace(open)),
+            let end = mark(")", at: after)
+        {
+            return ([.attention(weight: weight, children: [fragment(word)])], end)
+        }
+        if word.upperBound < scalars.count,
+            scalars[word.upperBound] == "+" || scalars[word.upperBound] == "-",
+            let (weight, end) = weightOperator(at: word.upperBound)
+        {
+            return ([.attention(weight: weight, children: [fragment(word)])], end)
+        }
+        return nil
+    }
+
     private mutating func readAttention(at start: Int) throws(PromptError) -> Match? {
-        if let operand = try target(at: start),
+        if let operand = try enclosed(at: start),
             let open = literal(".attend", at: operand.end).flatMap({ mark("(", at: $0) }),
             let (weight, after) = weightOperator(at: skipSpace(open)),
             let end = mark(")", at: after)
@@ -250,12 +295,6 @@ struct CompelGrammar {
         }
         // White space between a text and its operator is not allowed.
         if let operand = try enclosed(at: start), skipSpace(operand.end) == operand.end,
-            let (weight, end) = weightOperator(at: operand.end)
-        {
-            return ([.attention(weight: weight, children: operand.nodes)], end)
-        }
-        if let operand = word(at: start), operand.end < scalars.count,
-            scalars[operand.end] == "+" || scalars[operand.end] == "-",
             let (weight, end) = weightOperator(at: operand.end)
         {
             return ([.attention(weight: weight, children: operand.nodes)], end)
@@ -275,7 +314,11 @@ struct CompelGrammar {
     }
 
     private mutating func swap(at start: Int) throws(PromptError) -> Match? {
-        if let match = known[.swap]?[start] { return match }
+        if !opensText(at: start) {
+            guard let word = wordRange(at: start), literal(".swap", at: word.upperBound) != nil
+            else { return nil }
+        }
+        if let match = known(.swap, at: start) { return match }
         var match: Match?
         if let operand = try target(at: start),
             let operatorEnd = literal(".swap", at: operand.end),
@@ -287,17 +330,17 @@ struct CompelGrammar {
                 ([.swap(offset: source.offset(of: operatorEnd - 5))], $0)
             }
         }
-        known[.swap, default: [:]][start] = .some(match)
+        keep(match, .swap, at: start)
         return match
     }
 
     /// `(…)`
     private mutating func round(at start: Int) throws(PromptError) -> Match? {
         guard let open = mark("(", at: start) else { return nil }
-        if let match = known[.round]?[open] { return match }
+        if let match = known(.round, at: open) { return match }
         let (nodes, index) = try nestedParts(at: open, punctuation: true)
         let match = mark(")", at: index).map { (nodes, $0) }
-        known[.round, default: [:]][open] = .some(match)
+        keep(match, .round, at: open)
         return match
     }
 
@@ -307,7 +350,7 @@ struct CompelGrammar {
     ) throws(PromptError) -> Match? {
         guard let open = mark("\"", at: start) else { return nil }
         let rule = asPrompt ? Rule.quotedPrompt : .quoted
-        if let match = known[rule]?[open] { return match }
+        if let match = known(rule, at: open) { return match }
         var match: Match?
         if let (content, end) = CompelQuotes.content(of: source, from: open) {
             if content.scalars.allSatisfy(\.isPythonSpace) {
@@ -320,7 +363,7 @@ struct CompelGrammar {
                 if inner.skipSpace(index) == content.count { match = (nodes, end) }
             }
         }
-        known[rule, default: [:]][open] = .some(match)
+        keep(match, rule, at: open)
         return match
     }
 }

@@ -46,20 +46,21 @@ enum CompelSyntax {
 
     /// The text with a space behind each comma that has none.
     private static func spaced(_ source: SourceText) -> SourceText {
+        guard source.scalars.contains(",") else { return source }
         var text = SourceText()
         text.end = source.end
+        var start = 0
         var index = 0
-        while index < source.count {
-            text.append(index..<index + 1, of: source)
-            if source.scalars[index] == ",", index + 1 < source.count,
-                !source.scalars[index + 1].isPythonSpace
-            {
+        while index + 1 < source.count {
+            if source.scalars[index] == ",", !source.scalars[index + 1].isPythonSpace {
+                text.append(start..<index + 1, of: source)
                 text.append(" ", from: source.offsets[index + 1])
-                text.append(index + 1..<index + 2, of: source)
                 index += 1
+                start = index
             }
             index += 1
         }
+        text.append(start..<source.count, of: source)
         return text
     }
 
@@ -158,7 +159,7 @@ enum CompelSyntax {
 }
 
 /// A node of a compel prompt.
-indirect enum CompelNode {
+enum CompelNode {
     case fragment([Unicode.Scalar], offset: Int)
     case attention(weight: Double, children: [CompelNode])
     case lora(PromptProgram.LoRA)

@@ -81,7 +81,7 @@ public struct PromptCompiler: Sendable {
     ///   `.embedding` when it names a textual inversion that fits into no chunk.
     public func compile(_ program: PromptProgram) throws(PromptError) -> CompiledPrompt {
         precondition(program.syntax == syntax, "a program in the compiler's dialect")
-        var state = State()
+        var state = State(encoder: PieceEncoder(tokenizer))
         var conditionings: [PromptConditioning] = []
         for composition in program.compositions {
             conditionings.append(try conditioning(composition, &state))
@@ -97,6 +97,7 @@ public struct PromptCompiler: Sendable {
 
     /// What the texts of a prompt share.
     private struct State {
+        var encoder: PieceEncoder
         var rows: [TokenRow] = []
         var indices: [TokenRow: Int] = [:]
         var runs: [String: [ContentRun]] = [:]
@@ -114,16 +115,20 @@ public struct PromptCompiler: Sendable {
         of text: String, _ state: inout State
     ) throws(PromptError) -> [ContentRun] {
         if let runs = state.runs[text] { return runs }
-        let (runs, unknown) = reader.runs(of: text)
+        let (runs, unknown) = reader.runs(of: text, &state.encoder)
+        if !embeddings.isEmpty { try checkVectors(of: runs) }
+        state.runs[text] = runs
+        state.unknown += unknown
+        return runs
+    }
+
+    private func checkVectors(of runs: [ContentRun]) throws(PromptError) {
         for unit in runs.lazy.flatMap(\.units) {
             guard case .embedding(let name, let vectors, _) = unit else { continue }
             guard (1...layout.capacity).contains(vectors) else {
                 throw .embedding(name: name, vectors: vectors, limit: layout.capacity)
             }
         }
-        state.runs[text] = runs
-        state.unknown += unknown
-        return runs
     }
 
     private func conditioning(
@@ -162,7 +167,8 @@ public struct PromptCompiler: Sendable {
         if wantsPooled, let text = composition.pooledText {
             let units = try runs(of: text, &state).flatMap(\.units)
             let kept = units.prefix(keptCount(of: units, room: layout.capacity))
-            let entries = kept.flatMap(\.entries).map { WeightedEntry(entry: $0, weight: 1) }
+            var entries: [WeightedEntry] = []
+            for unit in kept { unit.append(to: &entries, weight: 1) }
             result.pooledRow = state.index(of: layout.row(entries))
         } else {
             result.pooledRow = result.chunks[0].row
@@ -252,9 +258,10 @@ public struct PromptCompiler: Sendable {
             longPrompts == .chunk
             ? CompelChunks(capacity: layout.capacity, tokenizer: tokenizer).sizes(of: units)
             : [units.count]
-        let entries = fragments.flatMap { fragment in
-            fragment.units.flatMap(\.entries).map {
-                WeightedEntry(entry: $0, weight: Float(fragment.weight))
+        var entries: [WeightedEntry] = []
+        for fragment in fragments {
+            for unit in fragment.units {
+                unit.append(to: &entries, weight: Float(fragment.weight))
             }
         }
         // Where each content entry stands in the rows laid end to end.

@@ -17,12 +17,17 @@ enum ContentUnit: Sendable, Equatable {
         if case .embedding(_, _, let tokens) = self { tokens } else { 1 }
     }
 
-    var entries: [TokenEntry] {
+    /// Appends what stands at its positions, of one weight.
+    func append(to entries: inout [WeightedEntry], weight: Float) {
         switch self {
-        case .token(let token): [.token(token)]
+        case .token(let token): entries.append(.init(entry: .token(token), weight: weight))
         case .embedding(let name, let vectors, _):
-            (0..<vectors).map { .embedding(name: name, vector: $0) }
-        case .vector(let name, let vector): [.embedding(name: name, vector: vector)]
+            for vector in 0..<vectors {
+                entries.append(
+                    .init(entry: .embedding(name: name, vector: vector), weight: weight))
+            }
+        case .vector(let name, let vector):
+            entries.append(.init(entry: .embedding(name: name, vector: vector), weight: weight))
         }
     }
 }
@@ -48,7 +53,6 @@ struct ContentRun: Sendable {
 /// Makes content of text by the rules of a dialect.
 struct ContentReader: Sendable {
     let syntax: PromptSyntax
-    let tokenizer: BytePairTokenizer
     /// The number of vectors of each textual inversion.
     let embeddings: [String: Int]
 
@@ -62,7 +66,6 @@ struct ContentReader: Sendable {
 
     init(syntax: PromptSyntax, tokenizer: BytePairTokenizer, embeddings: [String: Int]) {
         self.syntax = syntax
-        self.tokenizer = tokenizer
         self.embeddings = embeddings
         var spelled: [Int32: [(tokens: [Int32], name: String)]] = [:]
         var bracketed: [[Unicode.Scalar]: String] = [:]
@@ -91,16 +94,20 @@ struct ContentReader: Sendable {
     }
 
     /// The runs of a text, and names of textual inversions that do not exist and are left out.
-    func runs(of text: String) -> (runs: [ContentRun], unknown: [String]) {
+    ///
+    /// - Parameter encoder: of the reader's tokenizer.
+    func runs(
+        of text: String, _ encoder: inout PieceEncoder
+    ) -> (runs: [ContentRun], unknown: [String]) {
         switch syntax {
-        case .plain, .compel: (bracketedRuns(text), [])
-        case .a1111: ([spelledRun(text)], [])
-        case .comfy: comfyRuns(text)
+        case .plain, .compel: (bracketedRuns(text, &encoder), [])
+        case .a1111: ([spelledRun(text, &encoder)], [])
+        case .comfy: comfyRuns(text, &encoder)
         }
     }
 
-    private func textRun(_ text: String) -> ContentRun {
-        ContentRun(text: text, units: tokenizer.encode(text).map { .token($0) })
+    private func textRun(_ text: String, _ encoder: inout PieceEncoder) -> ContentRun {
+        ContentRun(text: text, units: encoder.encode(text).map { .token($0) })
     }
 
     private func nameRun(_ text: String, _ unit: ContentUnit) -> ContentRun {
@@ -110,9 +117,9 @@ struct ContentReader: Sendable {
     // MARK: A1111
 
     /// Names are found among the tokens, the longest first.
-    private func spelledRun(_ text: String) -> ContentRun {
-        guard !spelled.isEmpty else { return textRun(text) }
-        let tokens = tokenizer.encode(text)
+    private func spelledRun(_ text: String, _ encoder: inout PieceEncoder) -> ContentRun {
+        guard !spelled.isEmpty else { return textRun(text, &encoder) }
+        let tokens = encoder.encode(text)
         var units: [ContentUnit] = []
         var index = 0
         while index < tokens.count {
@@ -149,8 +156,10 @@ struct ContentReader: Sendable {
     }
 
     /// Names stand in the text as `<name>`, in any case, also within words; `<name>_1` is one vector.
-    private func bracketedRuns(_ text: String) -> [ContentRun] {
-        guard !bracketed.isEmpty, text.unicodeScalars.contains("<") else { return [textRun(text)] }
+    private func bracketedRuns(_ text: String, _ encoder: inout PieceEncoder) -> [ContentRun] {
+        guard !bracketed.isEmpty, text.utf8.contains(UInt8(ascii: "<")) else {
+            return [textRun(text, &encoder)]
+        }
         let scalars = Array(text.unicodeScalars)
         let (lower, origins) = Self.lowercased(scalars)
         var runs: [ContentRun] = []
@@ -166,12 +175,12 @@ struct ContentReader: Sendable {
                 index += 1
                 continue
             }
-            if index > start { runs.append(textRun(source(start..<index))) }
+            if index > start { runs.append(textRun(source(start..<index), &encoder)) }
             runs.append(nameRun(source(index..<end), unit))
             start = end
             index = end
         }
-        if start < lower.count { runs.append(textRun(source(start..<lower.count))) }
+        if start < lower.count { runs.append(textRun(source(start..<lower.count), &encoder)) }
         return runs
     }
 
@@ -213,7 +222,12 @@ struct ContentReader: Sendable {
 
     /// Names follow `embedding:` at the beginning of a text or behind a space or a new line, and
     /// reach to the next white space; commas around a name do not belong to it.
-    private func comfyRuns(_ text: String) -> (runs: [ContentRun], unknown: [String]) {
+    private func comfyRuns(
+        _ text: String, _ encoder: inout PieceEncoder
+    ) -> (runs: [ContentRun], unknown: [String]) {
+        if !text.utf8.contains(UInt8(ascii: ":")) {
+            return (text.isEmpty ? [] : [textRun(text, &encoder)], [])
+        }
         var runs: [ContentRun] = []
         var unknown: [String] = []
         let source = SourceText(text)
@@ -229,7 +243,7 @@ struct ContentReader: Sendable {
         words.append(source.scalars[start...])
         for word in words where !word.isEmpty {
             guard word.starts(with: Self.mark) else {
-                runs.append(textRun(word.text))
+                runs.append(textRun(word.text, &encoder))
                 continue
             }
             let parts = word.dropFirst(Self.mark.count).split(whereSeparator: \.isPythonSpace)
@@ -253,7 +267,7 @@ struct ContentReader: Sendable {
             } else {
                 unknown.append("embedding:" + read.text)
             }
-            if !leftover.isEmpty { runs.append(textRun(leftover)) }
+            if !leftover.isEmpty { runs.append(textRun(leftover, &encoder)) }
         }
         return (runs, unknown)
     }

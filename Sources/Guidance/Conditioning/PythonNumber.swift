@@ -71,21 +71,39 @@ extension ArraySlice<Unicode.Scalar> {
     }
 
     var text: String {
-        var view = String.UnicodeScalarView()
-        view.append(contentsOf: self)
-        return String(view)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        for scalar in self { bytes.append(scalar) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension [UInt8] {
+    /// Appends a scalar in UTF-8.
+    mutating func append(_ scalar: Unicode.Scalar) {
+        if scalar.isASCII {
+            append(UInt8(truncatingIfNeeded: scalar.value))
+        } else {
+            append(contentsOf: scalar.utf8)
+        }
     }
 }
 
 extension Unicode.Scalar {
     /// White space of Python's `str.isspace` and `\s`: Unicode's, and the four ASCII separators.
     var isPythonSpace: Bool {
-        (0x1c...0x1f).contains(value) || properties.isWhitespace
+        if isASCII { return value <= 0x20 && value >= 0x09 && !(0x0e...0x1b).contains(value) }
+        return properties.isWhitespace
     }
 
     /// A word character of Python's `\w`.
     var isPythonWord: Bool {
-        if self == "_" { return true }
+        if isASCII {
+            switch self {
+            case "a"..."z", "A"..."Z", "0"..."9", "_": return true
+            default: return false
+            }
+        }
         if properties.numericType != nil { return true }
         switch properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:

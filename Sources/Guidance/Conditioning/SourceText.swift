@@ -12,7 +12,8 @@ struct SourceText: Sendable, Equatable {
     init() {}
 
     init(_ prompt: String) {
-        scalars = Array(prompt.unicodeScalars)
+        scalars.reserveCapacity(prompt.utf8.count)
+        scalars.append(contentsOf: prompt.unicodeScalars)
         offsets = Array(scalars.indices)
         end = scalars.count
     }
@@ -42,7 +43,11 @@ struct SourceText: Sendable, Equatable {
 
     /// Whether the text goes on with `word` at `index`.
     func hasWord(_ word: [Unicode.Scalar], at index: Int) -> Bool {
-        index + word.count <= count && scalars[index..<index + word.count].elementsEqual(word)
+        guard index + word.count <= count else { return false }
+        for (offset, scalar) in word.enumerated() where scalars[index + offset] != scalar {
+            return false
+        }
+        return true
     }
 
     /// The indices at which `word` stands as a word of its own: Python's `\b` is on both sides.
