@@ -31,6 +31,9 @@ package final class Scheduler: Sendable {
     private struct State {
         /// Unfinished jobs, most urgent first.
         var jobs: [Job] = []
+        /// Of those, the ones whose reply was not given yet, and the size of their inputs: what the
+        /// limits count, so that whoever has a reply can ask again at once.
+        var unanswered = 0
         var bytes = 0
         var sequence: UInt64 = 0
         var isStopping = false
@@ -84,21 +87,22 @@ package final class Scheduler: Sendable {
             if state.isStopping {
                 return WireFault(.shuttingDown, "the daemon is shutting down")
             }
-            let isFull = state.jobs.count >= limits.requests
+            let isFull = state.unanswered >= limits.requests
             // A single large request is let in when nothing else is there, or it never could be.
-            let isHeavy = !state.jobs.isEmpty && state.bytes + job.bytes > limits.bytes
+            let isHeavy = state.unanswered > 0 && state.bytes + job.bytes > limits.bytes
             if isFull || isHeavy, !job.isExemptFromLimits {
                 state.refused += 1
-                let wait = state.meanDuration * Double(state.jobs.count) / Double(threadCount)
+                let wait = state.meanDuration * Double(state.unanswered) / Double(threadCount)
                 return WireFault(
                     .overloaded,
                     isFull
-                        ? "\(state.jobs.count) requests are waiting; the limit is \(limits.requests)"
+                        ? "\(state.unanswered) requests are waiting; the limit is \(limits.requests)"
                         : "\(state.bytes) bytes are waiting; the limit is \(limits.bytes)",
                     retryAfterMilliseconds: min(max(Int(wait / 1e6), 10), 60_000))
             }
             state.sequence += 1
             job.sequence = state.sequence
+            state.unanswered += 1
             state.bytes += job.bytes
             let position =
                 state.jobs.firstIndex { $0.priority < job.priority } ?? state.jobs.endIndex
@@ -300,12 +304,15 @@ package final class Scheduler: Sendable {
     ) {
         let now = monotonicNow()
         let started = job.started ?? now
+        state.update { state in
+            state.unanswered -= 1
+            state.bytes -= job.bytes
+        }
         job.completion(
             result,
             Job.Timing(queued: started &- min(started, job.arrival), computed: now - started))
         state.update { state in
             job.phase = .finished
-            state.bytes -= job.bytes
             state.jobs.removeAll { $0 === job }
             switch result {
             case .success: state.completed += 1

@@ -120,6 +120,18 @@ private func job(
         #expect(scheduler.statistics.bytes == 0)
     }
 
+    @Test func whoeverHasAReplyMayAskAgainAtOnceAtTheLimit() throws {
+        let scheduler = Scheduler(threadCount: 2, limits: .init(requests: 1, bytes: 100))
+        let journal = Journal()
+        for round in 1...500 {
+            try scheduler.submit(job("\(round)", journal, bytes: 80))
+            #expect(journal.wait(for: round).count == round)
+        }
+        scheduler.stop()
+        #expect(scheduler.statistics.refused == 0)
+        #expect(scheduler.statistics.bytes == 0)
+    }
+
     @Test func answersAJobWhoseDeadlinePassesWhileItWaits() throws {
         let scheduler = Scheduler(threadCount: 1, limits: .init())
         let journal = Journal()
