@@ -1,3 +1,5 @@
+import CKernels
+
 /// A checkpoint on its way to being models: what they are is known, their towers are made one after the
 /// other, so that the first can work while the next is made.
 ///
@@ -38,7 +40,10 @@ package struct CLIPModelBuilder: Sendable {
         for (index, model) in models.enumerated() {
             let next = try model.adding(weights)
             // What `made` does with the last model finds their memory free.
-            if index == models.count - 1 { weights = nil }
+            if index == models.count - 1 {
+                weights = nil
+                gk_give_back_free_memory()
+            }
             made(index, next)
         }
     }
@@ -51,7 +56,10 @@ package struct CLIPModelBuilder: Sendable {
         guard weights != nil else { return }
         for (index, model) in models.enumerated() {
             let next = try model.adding(weights)
-            if index == models.count - 1 { weights = nil }
+            if index == models.count - 1 {
+                weights = nil
+                gk_give_back_free_memory()
+            }
             made(index, next)
         }
     }

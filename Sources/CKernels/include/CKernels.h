@@ -5,6 +5,7 @@
 
 #include "CDigest.h"
 #include "CImage.h"
+#include "CMemory.h"
 #include "CTeam.h"
 
 // Vectorised loops, each compiled for any x86-64, for AVX2 and for AVX-512 and chosen at run time
