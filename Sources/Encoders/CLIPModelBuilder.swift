@@ -35,16 +35,8 @@ package struct CLIPModelBuilder: Sendable {
     package func addText(
         to models: [CLIPModel], made: (Int, CLIPModel) -> Void
     ) throws(EncoderError) {
-        var weights = try survey.textWeights()
-        guard weights != nil else { return }
-        for (index, model) in models.enumerated() {
-            let next = try model.adding(weights)
-            // What `made` does with the last model finds their memory free.
-            if index == models.count - 1 {
-                weights = nil
-                gk_give_back_free_memory()
-            }
-            made(index, next)
+        try add(survey.textWeights, to: models, made: made) { model, weights throws(EncoderError) in
+            try model.adding(weights)
         }
     }
 
@@ -52,10 +44,22 @@ package struct CLIPModelBuilder: Sendable {
     package func addVision(
         to models: [CLIPModel], made: (Int, CLIPModel) -> Void
     ) throws(EncoderError) {
-        var weights = try survey.visionWeights()
+        try add(survey.visionWeights, to: models, made: made) {
+            model, weights throws(EncoderError) in
+            try model.adding(weights)
+        }
+    }
+
+    private func add<Weights>(
+        _ read: () throws(EncoderError) -> Weights?, to models: [CLIPModel],
+        made: (Int, CLIPModel) -> Void,
+        adding: (CLIPModel, Weights?) throws(EncoderError) -> CLIPModel
+    ) throws(EncoderError) {
+        var weights = try read()
         guard weights != nil else { return }
         for (index, model) in models.enumerated() {
-            let next = try model.adding(weights)
+            let next = try adding(model, weights)
+            // What `made` does with the last model finds their memory free.
             if index == models.count - 1 {
                 weights = nil
                 gk_give_back_free_memory()

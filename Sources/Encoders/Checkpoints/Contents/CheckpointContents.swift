@@ -141,20 +141,22 @@ public struct CheckpointContents: Sendable {
 extension CheckpointContents {
     /// What the encoders can be used for together, in a fixed order.
     ///
-    /// SD3 needs both projections, which SDXL's files do not have; FLUX and SD1 need L alone.
+    /// SD3 needs both projections, which SDXL's files do not have; FLUX and SD1 need L alone. Where one
+    /// encoder is enough, a lone CLIP stands for it, as it does for the recipes.
     public var uses: [CheckpointUse] {
-        let l = tower(.clipL)?.configuration.text
-        let g = tower(.clipG)?.configuration.text
         let both = tower(.clip)?.configuration
-        let image = tower(.imageEncoder)?.configuration.vision
+        let l = tower(.clipL)?.configuration.text
+        let h = tower(.clipH)?.configuration.text
+        let g = tower(.clipG)?.configuration.text
+        let image = tower(.imageEncoder)?.configuration.vision ?? both?.vision
         return CheckpointUse.allCases.filter { use in
             switch use {
             case .embedding: both != nil
             case .gradient: both?.text != nil && both?.vision != nil
-            case .sd1, .fluxCLIP: l != nil
-            case .sd2: tower(.clipH) != nil
+            case .sd1, .fluxCLIP: (l ?? both?.text) != nil
+            case .sd2: (h ?? both?.text) != nil
             case .sdxl: l != nil && g?.projection != nil
-            case .sdxlRefiner: g?.projection != nil
+            case .sdxlRefiner: (g ?? both?.text)?.projection != nil
             case .sd3CLIP: l?.projection != nil && g?.projection != nil
             case .unCLIP: image?.projection != nil
             case .ipAdapter: image != nil
