@@ -131,4 +131,19 @@ enum GradientMemory {
                 configuration, precision: options.precision, capacity: 1,
                 slots: threads, recomputes: true)
     }
+
+    /// - Throws: `ConfigurationError` when a budget is not enough for one image a thread.
+    static func check(
+        _ model: CLIPModel, name: String, threads: Int, budget: Int
+    ) throws(ConfigurationError) {
+        guard model.options.hasGradients, let sizes = model.configuration.vision else { return }
+        let least = least(sizes, model.options, threads: threads)
+        guard budget >= least else {
+            throw ConfigurationError(
+                .flags, "activation-budget",
+                expected: "at least \(least) bytes for gradients of \"\(name)\" on \(threads) "
+                    + "threads",
+                actual: "\(budget)")
+        }
+    }
 }

@@ -29,8 +29,12 @@ final class Service: Sendable {
                     "model \(model.name): no instructions for \(precision) here; it is slow")
             }
         }
-        try Service.check(
-            registry, threads: configuration.threads, budget: configuration.activationBudget)
+        for model in registry.slots.map(\.model) {
+            guard let image = model.imageTower?.model else { continue }
+            try GradientMemory.check(
+                image, name: model.name, threads: configuration.threads,
+                budget: configuration.activationBudget)
+        }
         // The handler needs the engine and the engine's facts need the server: the box closes
         // the circle before the first request can come.
         let box = EngineBox()
@@ -57,25 +61,6 @@ final class Service: Sendable {
                 counters: { [weak server] in server?.counters.description ?? JSONObject() }))
         box.engine = engine
         self.server = server
-    }
-
-    /// Whether the budget for activations is enough for one image a thread.
-    private static func check(
-        _ registry: ModelRegistry, threads: Int, budget: Int
-    ) throws(ConfigurationError) {
-        for model in registry.slots.map(\.model) {
-            guard let image = model.imageTower?.model, image.options.hasGradients,
-                let sizes = image.configuration.vision
-            else { continue }
-            let least = GradientMemory.least(sizes, image.options, threads: threads)
-            guard budget >= least else {
-                throw ConfigurationError(
-                    .flags, "activation-budget",
-                    expected: "at least \(least) bytes for gradients of \"\(model.name)\" on "
-                        + "\(threads) threads",
-                    actual: "\(budget)")
-            }
-        }
     }
 
     /// Serves until a signal ends it: SIGTERM or SIGINT finish accepted work first, a second

@@ -147,9 +147,13 @@ package struct BenchCommand: ParsableCommand {
         let loaded = try Progress.track("loading \(source.path)", console: console) { _ in
             try ModelRegistry(sources: [source]).defaultModel
         }
+        let budget = activationBudget ?? Engine.defaultActivationBudget
+        if work.isEmpty || work.contains(BenchmarkWork.gradient.rawValue) {
+            try GradientMemory.check(
+                loaded.model, name: loaded.name, threads: threads, budget: budget)
+        }
         return BenchmarkBench(
-            model: loaded.model, threads: threads,
-            activationBudget: activationBudget ?? Engine.defaultActivationBudget,
+            model: loaded.model, threads: threads, activationBudget: budget,
             picture: picture, isProfiled: profile)
     }
 }
