@@ -137,3 +137,4 @@ void gk_quantize_rows(
 
 #include "CAttention.h"
 #include "CProducts.h"
+#include "CConvolution.h"

@@ -16,7 +16,7 @@
 ///
 /// Panels of 32 outputs each; in a panel, for each group of inputs (1 of fp32, 2 of bfloat16, 4 bytes)
 /// the groups of its 32 outputs side by side. Missing outputs and inputs are zeros.
-typedef struct {
+typedef struct gk_packed {
     int element;
     size_t inputs, outputs;
     const void *data;
