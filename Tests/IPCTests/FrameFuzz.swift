@@ -63,6 +63,7 @@ struct FrameFuzz {
                 "case \(index): unchecked tensor")
             open.append(request)
         case .abandon: expect(false, "case \(index): abandoned without cause")
+        case .compare: expect(false, "case \(index): nothing here is large")
         }
         expect(actions.count <= 1, "case \(index): \(actions.count) actions")
         while open.count > 30 || (!open.isEmpty && pick(3) == 0) { answerOne() }

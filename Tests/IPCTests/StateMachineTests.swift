@@ -70,6 +70,67 @@ private let work = message(#"{"id":"w","op":"score","params":{"prompts":["x"]}}"
         #expect(try machine.refusal(other)?.error?.field == "id")
     }
 
+    /// A request whose one tensor is larger than what is compared at once.
+    private static func large(_ last: UInt8, id: String = "a") -> [Frame] {
+        var content = [UInt8](repeating: 7, count: 300 << 10)
+        content[content.count - 1] = last
+        let header = #"{"id":"\#(id)","op":"embed_image","inputs":[{"datatype":"BYTES"}]}"#
+        return message(header, [Frame(content)])
+    }
+
+    private func comparison(
+        _ actions: [ServerStateMachine.Action]
+    ) -> ServerStateMachine.Comparison? {
+        guard actions.count == 1, case .compare(let comparison) = actions[0] else { return nil }
+        return comparison
+    }
+
+    @Test func largeRepeatedRequestsAreComparedElsewhereAndThenJoinOrAreRefused() throws {
+        let machine = MachineUnderTest()
+        let request = try #require(machine.dispatched(Self.large(1)))
+        let same = try #require(comparison(machine.receive([bytes(0)] + Self.large(1))))
+        let other = try #require(comparison(machine.receive(Self.large(2))))
+        // Until it is known, both hold memory, and nothing is answered.
+        #expect(machine.inFlight == 1 && machine.inFlightBytes == 3 * 300 << 10)
+        #expect(machine.comparing == 2)
+        #expect(same.isSame && !other.isSame)
+        #expect(machine.compared(same).isEmpty)
+        #expect(machine.counters.joined == 1)
+        let refusal = try #require(sent(machine.compared(other))).frames
+        #expect(try MessageCodec.decodeReply(refusal).error?.field == "id")
+        #expect(machine.inFlightBytes == 300 << 10 && machine.comparing == 0)
+        // The reply goes where the repeated one listens.
+        let reply = try #require(sent(machine.complete(Reply(answering: request), for: alice)))
+        #expect(reply.frames.first == bytes(0))
+        #expect(machine.inFlightBytes == 0)
+    }
+
+    @Test func aRepeatedRequestIsANewOneIfTheFirstIsAnsweredMeanwhile() throws {
+        let machine = MachineUnderTest()
+        let request = try #require(machine.dispatched(Self.large(1)))
+        let late = try #require(comparison(machine.receive(Self.large(1))))
+        #expect(sent(machine.complete(Reply(answering: request), for: alice)) != nil)
+        let actions = machine.compared(late)
+        guard actions.count == 1, case .dispatch = actions[0] else {
+            Issue.record("it is owed a reply of its own")
+            return
+        }
+        #expect(machine.inFlight == 1 && machine.inFlightBytes == 300 << 10)
+    }
+
+    @Test func comparisonsAreBounded() throws {
+        var limits = Limits()
+        limits.inFlightBytes = 700 << 10
+        let machine = MachineUnderTest(limits: limits)
+        #expect(machine.dispatched(Self.large(1)) != nil)
+        let first = try #require(comparison(machine.receive(Self.large(1))))
+        #expect(try machine.refusal(Self.large(1))?.error?.code == .overloaded)
+        #expect(machine.compared(first).isEmpty)
+        // Another size cannot be the same, and needs no reading.
+        let header = #"{"id":"a","op":"embed_image","inputs":[{"datatype":"BYTES"}]}"#
+        #expect(try machine.refusal(message(header, [bytes(301 << 10)]))?.error?.field == "id")
+    }
+
     @Test func clientsDoNotShareIDs() throws {
         let machine = MachineUnderTest()
         let first = try #require(machine.dispatched(ping, from: alice))
@@ -157,7 +218,7 @@ private let work = message(#"{"id":"w","op":"score","params":{"prompts":["x"]}}"
                 #expect(reply.error?.code == .shuttingDown)
                 answered.insert(client)
             case .abandon: abandoned += 1
-            case .dispatch: Issue.record("nothing new may start")
+            case .dispatch, .compare: Issue.record("nothing new may start")
             }
         }
         #expect(answered == [alice, bob] && abandoned == 2)

@@ -56,6 +56,14 @@ final class MachineUnderTest {
         machine.complete(reply, for: client)
     }
 
+    var comparing: Int { machine.comparing }
+
+    func compared(
+        _ comparison: ServerStateMachine.Comparison
+    ) -> [ServerStateMachine.Action] {
+        machine.compared(comparison, isSame: comparison.isSame)
+    }
+
     func clientGone(_ client: ClientAddress) -> [ServerStateMachine.Action] {
         machine.clientGone(client)
     }

@@ -73,7 +73,8 @@ final class TestServer: Sendable {
             configuration: configuration,
             log: { level, line in route.owner?.log.withLock { $0.append("\(level) \(line)") } },
             abandoned: { _, id in route.owner?.abandoned.withLock { $0.append(id) } },
-            handler: { request in route.owner?.handle(request) })
+            handler: { request in route.owner?.handle(request) },
+            background: { piece in _ = TestThread(piece) })
         thread = TestThreadBox()
         route.owner = self
         let server = self.server

@@ -32,6 +32,25 @@ import Testing
         }
     }
 
+    @Test func aLargeRequestThatIsSentAgainJoinsTheFirst() throws {
+        let server = try TestServer(folder.endpoint())
+        defer { server.stop() }
+        let client = RawClient(server.endpoint)
+        let header = Array(
+            #"{"id":"a","op":"hold","inputs":[{"datatype":"BYTES"}]}"#.utf8)
+        var content = [UInt8](repeating: 5, count: 4 << 20)
+        client.send([WireProtocol.magic, header, content])
+        #expect(server.waitForHeld(1))
+        client.send([WireProtocol.magic, header, content])
+        #expect(waitUntil { server.server.counters.joined == 1 })
+        content[content.count - 1] = 6
+        client.send([WireProtocol.magic, header, content])
+        #expect(try client.receiveReply().error?.field == "id")
+        server.releaseAll()
+        #expect(try client.receiveReply().status == .ok)
+        #expect(server.server.counters.dispatched == 1)
+    }
+
     @Test func controlEndpointsAreKnownAsSuch() throws {
         let server = try TestServer(folder.endpoint(), control: [folder.endpoint("b.sock")])
         defer { server.stop() }

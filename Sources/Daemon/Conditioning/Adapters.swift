@@ -28,18 +28,32 @@ package final class Adapters: Sendable {
             package let file: LoRAFile
             /// Differs whenever something else was loaded.
             package let serial: Int
+            fileprivate let folded: FoldedName
         }
 
         package struct EmbeddingEntry: Sendable {
             package let name: String
             package let inversion: TextualInversion
             package let serial: Int
+            fileprivate let folded: FoldedName
         }
 
         package fileprivate(set) var loras: [String: LoRAEntry] = [:]
         package fileprivate(set) var embeddings: [String: EmbeddingEntry] = [:]
         /// Grows with every change.
-        package fileprivate(set) var generation = 0
+        fileprivate var generation = 0
+
+        /// The numbers of the adapters that texts may mean, in order: of all whose names can be found in
+        /// one, however the prompt's language writes or repairs it. What else is loaded or unloaded
+        /// makes no difference to what the texts come to.
+        package func serials(namedIn texts: [String]) -> [Int] {
+            if loras.isEmpty, embeddings.isEmpty { return [] }
+            let folded = texts.map { FoldedName($0) }
+            func occurs(_ name: FoldedName) -> Bool { folded.contains { name.mayOccur(in: $0) } }
+            return
+                (loras.values.filter { occurs($0.folded) }.map(\.serial)
+                + embeddings.values.filter { occurs($0.folded) }.map(\.serial)).sorted()
+        }
 
         /// The textual inversions that an encoder can use, by name, in a fixed order.
         package func vectors(
@@ -91,13 +105,15 @@ package final class Adapters: Sendable {
             }
             try insert(source.kind) { state in
                 state.loras[source.name] = Snapshot.LoRAEntry(
-                    name: source.name, file: file, serial: state.generation)
+                    name: source.name, file: file, serial: state.generation,
+                    folded: FoldedName(source.name))
             }
         case .embedding:
             let inversion = try TextualInversion.open(source.path)
             try insert(source.kind) { state in
                 state.embeddings[source.name] = Snapshot.EmbeddingEntry(
-                    name: source.name, inversion: inversion, serial: state.generation)
+                    name: source.name, inversion: inversion, serial: state.generation,
+                    folded: FoldedName(source.name))
             }
         }
     }

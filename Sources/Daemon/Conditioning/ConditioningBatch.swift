@@ -19,10 +19,15 @@ package struct PreparedConditioning: Sendable {
     /// What the reply says of the request: recipe, syntax and so on.
     package let head: JSONObject
     package let warnings: [String]
+
+    /// Memory, roughly.
+    var bytes: Int {
+        (prompts + negatives + (empty.map { [$0] } ?? [])).reduce(0) { $0 + $1.bytes }
+    }
 }
 
 extension PreparedConditioning {
-    private var negatives: [FinishedPrompt] {
+    fileprivate var negatives: [FinishedPrompt] {
         if case .prompts(let prompts) = negative { prompts } else { [] }
     }
 

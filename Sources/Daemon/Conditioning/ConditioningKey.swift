@@ -31,7 +31,7 @@ struct PlacedPrompt: Sendable {
 /// What decides a finished prompt: equal keys, equal bits.
 package struct ConditioningKey: Hashable, Sendable {
     struct LoRA: Hashable, Sendable {
-        let name: String
+        let serial: Int
         let strength: Double
     }
 
@@ -39,8 +39,10 @@ package struct ConditioningKey: Hashable, Sendable {
     let fingerprint: String
     /// What the weights are held in.
     let precision: Precision
-    /// Of the textual inversions and LoRAs that are loaded.
-    let generation: Int
+    /// Of the textual inversions and LoRAs that the prompt may name; see
+    /// ``Adapters/Snapshot/serials(namedIn:)``. Others come and go without a difference.
+    let named: [Int]
+    /// Of the request.
     let loras: [LoRA]
     let recipe: String
     let syntax: PromptSyntax

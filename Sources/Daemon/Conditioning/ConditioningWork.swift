@@ -233,7 +233,7 @@ extension EncoderVariants.Variant {
 
 extension FinishedPrompt {
     /// Memory, roughly: vectors exactly, the accounting by its tokens.
-    fileprivate var bytes: Int {
+    var bytes: Int {
         vectors.bytes + droppedText.utf8.count + 128 * vectors.tokens
     }
 }

@@ -1,7 +1,9 @@
 import Synchronization
 
-/// A map that is bounded by the memory of its values: when it is full, the value that was used longest
-/// ago goes. Safe to use from any thread.
+/// A map that is bounded by the memory and the number of its values: when it is full, the value that
+/// was used longest ago goes. Safe to use from any thread.
+///
+/// A value that is gone is let go of at once, outside the lock: freeing one may take long.
 package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// What happened so far.
     package struct Statistics: Sendable, Equatable {
@@ -14,10 +16,15 @@ package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>
         package init() {}
     }
 
+    private struct Content {
+        let key: Key
+        let value: Value
+        let bytes: Int
+    }
+
     private struct Node {
-        var key: Key
-        var value: Value
-        var bytes: Int
+        /// `nil` while the node is not in use.
+        var content: Content?
         var newer: Int?
         var older: Int?
     }
@@ -52,20 +59,28 @@ package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>
             newest = index
         }
 
-        mutating func remove(_ index: Int) {
+        /// Empties a node, and hands over what it held.
+        mutating func remove(_ index: Int) -> Content? {
+            guard let content = nodes[index].content.take() else { return nil }
             unlink(index)
-            positions[nodes[index].key] = nil
+            positions[content.key] = nil
             statistics.entries -= 1
-            statistics.bytes -= nodes[index].bytes
+            statistics.bytes -= content.bytes
             free.append(index)
+            return content
         }
     }
 
     /// The bytes that all values together may have.
     package let limit: Int
+    /// How many values there may be.
+    package let countLimit: Int
     private let state = Mutex(State())
 
-    package init(limit: Int) { self.limit = limit }
+    package init(limit: Int, countLimit: Int = .max) {
+        self.limit = limit
+        self.countLimit = countLimit
+    }
 
     package var statistics: Statistics { state.withLock { $0.statistics } }
 
@@ -79,28 +94,27 @@ package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>
             state.statistics.hits += 1
             state.unlink(index)
             state.linkFirst(index)
-            return state.nodes[index].value
+            return state.nodes[index].content?.value
         }
     }
 
     /// Keeps a value, unless it is larger than everything together may be.
     ///
     /// - Parameter bytes: the memory of key and value.
-    package func insert(_ value: Value, bytes: Int, for key: Key) {
-        guard bytes <= limit else { return }
-        // Values are let go of outside the lock: freeing one may take long.
-        var dropped: [Value] = []
+    /// - Returns: whether it is kept.
+    @discardableResult
+    package func insert(_ value: Value, bytes: Int, for key: Key) -> Bool {
+        guard bytes <= limit, countLimit > 0 else { return false }
+        var dropped: [Content?] = []
         state.withLock { state in
-            if let index = state.positions[key] {
-                dropped.append(state.nodes[index].value)
-                state.remove(index)
-            }
-            while state.statistics.bytes + bytes > limit, let oldest = state.oldest {
-                dropped.append(state.nodes[oldest].value)
-                state.remove(oldest)
+            if let index = state.positions[key] { dropped.append(state.remove(index)) }
+            while state.statistics.bytes + bytes > limit || state.statistics.entries >= countLimit,
+                let oldest = state.oldest
+            {
+                dropped.append(state.remove(oldest))
                 state.statistics.evictions += 1
             }
-            let node = Node(key: key, value: value, bytes: bytes)
+            let node = Node(content: Content(key: key, value: value, bytes: bytes))
             let index: Int
             if let reused = state.free.popLast() {
                 index = reused
@@ -114,13 +128,25 @@ package final class LeastRecentlyUsed<Key: Hashable & Sendable, Value: Sendable>
             state.statistics.entries += 1
             state.statistics.bytes += bytes
         }
-        _ = dropped
+        _ = consume dropped
+        return true
+    }
+
+    /// Forgets the value of a key.
+    ///
+    /// - Returns: it, if there was one.
+    @discardableResult
+    package func remove(_ key: Key) -> Value? {
+        state.withLock { state in
+            state.positions[key].flatMap { state.remove($0) }
+        }?.value
     }
 
     /// Forgets every value whose key meets a condition.
     package func removeAll(where isGone: (Key) -> Bool) {
-        state.withLock { state in
-            for (key, index) in state.positions where isGone(key) { state.remove(index) }
+        let dropped = state.withLock { state in
+            state.positions.filter { isGone($0.key) }.map { state.remove($0.value) }
         }
+        _ = consume dropped
     }
 }

@@ -76,9 +76,9 @@ struct PromptEncoders: Sendable {
     func key(_ prompt: PromptText) -> ConditioningKey {
         ConditioningKey(
             fingerprint: fingerprint, precision: entries[0].encoder.tower.options.precision,
-            generation: adapters.generation,
+            named: adapters.serials(namedIn: [prompt.text, prompt.second ?? ""]),
             loras: loras.map {
-                ConditioningKey.LoRA(name: $0.entry.name, strength: $0.strength)
+                ConditioningKey.LoRA(serial: $0.entry.serial, strength: $0.strength)
             }, recipe: settings.recipe.name, syntax: settings.syntax,
             longPrompts: settings.longPrompts, clipSkip: settings.clipSkip,
             hiddenWidth: settings.hiddenWidth, steps: settings.steps, prompt: prompt)

@@ -1,5 +1,4 @@
 package import Encoders
-import Glibc
 package import IPC
 import Synchronization
 
@@ -133,28 +132,13 @@ package final class ModelRegistry: Sendable {
     private static func loader(_ source: Source) throws(EncoderError) -> ModelLoader {
         precondition(!source.options.isEmpty, "a model is loaded in one precision at least")
         var parts: [LoadedModel.Part] = []
-        for path in paths(source.path) {
-            if path == Source.embeddedPath {
-                parts.append(LoadedModel.Part(try .directory(.embeddedDefault)))
-                continue
-            }
-            var file = path
-            var role: EncoderRole?
-            if let mark = path.lastIndex(of: "#"),
-                let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
-            {
-                role = named
-                file = String(path[..<mark])
-            }
-            parts.append(LoadedModel.Part(try .open(file), only: role))
+        for path in CheckpointPath.list(source.path) {
+            let contents: CheckpointContents =
+                path.file == Source.embeddedPath
+                ? try .directory(.embeddedDefault) : try .open(path.file)
+            parts.append(LoadedModel.Part(contents, only: path.role))
         }
         return try ModelLoader(name: source.name, parts: parts, options: source.options)
-    }
-
-    /// The paths of a model: a `+` separates them, unless a file is called like that.
-    private static func paths(_ path: String) -> [String] {
-        guard path.contains("+"), access(path, F_OK) != 0 else { return [path] }
-        return path.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
     }
 
     /// The sides of each precision of a model that serve requests, the default precision first.

@@ -25,7 +25,8 @@ enum PrepareOperation: Operation {
         return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
             let prepared = try source.prepared()
             var result = source.result(prepared, hasAccounting: hasAccounting)
-            result["handle"] = .string(handles.insert(.conditioning(prepared), model: model))
+            result["handle"] = .string(
+                try handles.insert(.conditioning(prepared), model: model))
             return Outcome(model: model, result: result, warnings: warnings + prepared.warnings)
         }
     }
@@ -41,7 +42,7 @@ enum PrepareOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: prompts.stages) { () throws(WireFault) in
-            let handle = handles.insert(
+            let handle = try handles.insert(
                 .prompts(
                     PreparedPrompts(
                         embeddings: try prompts.embeddings(),
@@ -63,7 +64,7 @@ enum PrepareOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: classes.stages) { () throws(WireFault) in
-            let handle = handles.insert(
+            let handle = try handles.insert(
                 .classes(
                     PreparedClasses(labels: classes.labels, vectors: try classes.vectors())),
                 model: model)

@@ -1,7 +1,6 @@
 import Encoders
 package import Guidance
 package import IPC
-import Synchronization
 
 /// Prompts that were encoded once, to be used by many requests.
 package struct PreparedPrompts: Sendable {
@@ -10,6 +9,11 @@ package struct PreparedPrompts: Sendable {
     /// `nil` when none were stated.
     package let weights: [Double]?
     package let metric: Metric
+
+    /// Memory, roughly.
+    var bytes: Int {
+        embeddings.reduce(weights.map { 8 * $0.count } ?? 0) { $0 + 4 * $1.count + 32 }
+    }
 
     /// What the metric put before each prompt; handles are used only where that is the same.
     var textPrefix: String { metric.text(for: "") }
@@ -20,12 +24,18 @@ package struct PreparedClasses: Sendable {
     package let labels: [String]
     /// Unit class vectors [L][D].
     package let vectors: [[Float]]
+
+    /// Memory, roughly.
+    var bytes: Int {
+        labels.reduce(0) { $0 + $1.utf8.count + 16 }
+            + vectors.reduce(0) { $0 + 4 * $1.count + 32 }
+    }
 }
 
 /// Handles to prepared prompts, shared by all clients of the daemon.
 ///
-/// Bounded: when `limit` is reached the handle that was used longest ago is dropped, and whoever
-/// still holds it is told to prepare again.
+/// Bounded in number and in memory: when a limit is reached the handle that was used longest ago is
+/// dropped, and whoever still holds it is told to prepare again.
 package final class PromptHandles: Sendable {
     package enum Content: Sendable {
         case prompts(PreparedPrompts)
@@ -39,42 +49,52 @@ package final class PromptHandles: Sendable {
             case .conditioning: "prompts for condition"
             }
         }
+
+        /// Memory, roughly.
+        var bytes: Int {
+            switch self {
+            case .prompts(let prompts): prompts.bytes
+            case .classes(let classes): classes.bytes
+            case .conditioning(let prepared): prepared.bytes
+            }
+        }
     }
 
-    private struct Entry {
+    private struct Entry: Sendable {
         let model: String
         let content: Content
-        var lastUse: UInt64
     }
 
-    private struct State {
-        var entries: [String: Entry] = [:]
-        var clock: UInt64 = 0
+    /// Room for some three hundred prompts of Stable Diffusion XL, with negatives, or for a quarter of
+    /// a million embeddings.
+    package static let defaultBytes = 512 << 20
+
+    private let entries: LeastRecentlyUsed<String, Entry>
+
+    package init(limit: Int = 4096, bytes: Int = PromptHandles.defaultBytes) {
+        entries = LeastRecentlyUsed(limit: bytes, countLimit: limit)
     }
 
-    package let limit: Int
-    private let state = Mutex(State())
-
-    package init(limit: Int = 4096) { self.limit = limit }
-
-    package var count: Int { state.withLock { $0.entries.count } }
+    /// How many handles there may be, and what they may hold together.
+    package var limit: Int { entries.countLimit }
+    package var byteLimit: Int { entries.limit }
+    package var count: Int { entries.statistics.entries }
+    package var bytes: Int { entries.statistics.bytes }
 
     /// Keeps prepared content and returns its handle: 32 hexadecimal digits that cannot be guessed.
-    package func insert(_ content: Content, model: LoadedModel) -> String {
+    ///
+    /// - Throws: `too_large` for content that alone is more than all handles may hold.
+    package func insert(_ content: Content, model: LoadedModel) throws(WireFault) -> String {
         var random = SystemRandomNumberGenerator()
         let handle = (0..<2).map { _ in
             let digits = String(random.next() as UInt64, radix: 16)
             return String(repeating: "0", count: 16 - digits.count) + digits
         }.joined()
-        state.withLock { state in
-            state.clock += 1
-            if state.entries.count >= limit,
-                let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-            {
-                state.entries[oldest.key] = nil
-            }
-            state.entries[handle] = Entry(
-                model: model.fingerprint, content: content, lastUse: state.clock)
+        let entry = Entry(model: model.fingerprint, content: content)
+        guard entries.insert(entry, bytes: content.bytes, for: handle) else {
+            throw WireFault(
+                .tooLarge,
+                "expected at most \(byteLimit) bytes behind a handle, found \(content.bytes)")
         }
         return handle
     }
@@ -83,7 +103,7 @@ package final class PromptHandles: Sendable {
     ///
     /// - Returns: whether it existed.
     package func remove(_ handle: String) -> Bool {
-        state.withLock { $0.entries.removeValue(forKey: handle) != nil }
+        entries.remove(handle) != nil
     }
 
     package func prompts(_ handle: String, model: LoadedModel) throws(WireFault) -> PreparedPrompts
@@ -121,12 +141,7 @@ package final class PromptHandles: Sendable {
     }
 
     private func content(_ handle: String, model: LoadedModel) throws(WireFault) -> Content {
-        let entry: Entry? = state.withLock { state in
-            state.clock += 1
-            state.entries[handle]?.lastUse = state.clock
-            return state.entries[handle]
-        }
-        guard let entry else {
+        guard let entry = entries.value(handle) else {
             throw .parameter(
                 "handle", expected: "a handle from prepare that was not released",
                 actual: "\"\(handle.prefix(64))\"")

@@ -42,6 +42,16 @@ package final class Scheduler: Sendable {
         var refused = 0
         /// A running mean of the time that one job keeps the threads busy, in nanoseconds.
         var meanDuration = 50e6
+        /// When a thread last began or finished something, in monotonic nanoseconds.
+        var lastProgress = monotonicNow()
+        /// Threads that work on something at this moment, and threads that have not ended.
+        var busyThreads = 0
+        var livingThreads = 0
+
+        /// How long every thread that works has been at the same piece of work; `nil` when none works.
+        func standstill(now: UInt64) -> UInt64? {
+            busyThreads == 0 ? nil : now - min(lastProgress, now)
+        }
     }
 
     private enum Task {
@@ -64,6 +74,7 @@ package final class Scheduler: Sendable {
         self.threadCount = threadCount
         self.limits = limits
         let state = self.state
+        state.update { $0.livingThreads = threadCount }
         let team = ComputeTeam(places: threadCount)
         threads = (0..<threadCount).map { index in
             SystemThread(name: "compute-\(index)") {
@@ -123,7 +134,7 @@ package final class Scheduler: Sendable {
     }
 
     /// Ends the jobs that `isMeant` chooses: at once when no thread works on them, else as soon as
-    /// the items in flight are done; no further item is started.
+    /// the plan, the items or the last step in flight are done; nothing further is started.
     private func end(with fault: WireFault, _ isMeant: (Job) -> Bool) {
         let ended: [Job] = state.update { state in
             var ended: [Job] = []
@@ -142,7 +153,9 @@ package final class Scheduler: Sendable {
                             plan: plan, stage: stage, next: plan.stages[stage].itemCount,
                             outstanding: outstanding)
                     }
-                case .planning, .finished: break
+                // The thread that moves the job on looks for the fault before it does.
+                case .planning: job.fault = job.fault ?? fault
+                case .finished: break
                 }
             }
             return ended
@@ -160,9 +173,27 @@ package final class Scheduler: Sendable {
 
     /// Finishes every admitted job and ends the threads. To be called at most once, and only when no
     /// gate stays closed.
-    package func stop() {
+    ///
+    /// - Parameter patience: gives up when the threads that work have been at the same piece of work for
+    ///   so many nanoseconds.
+    /// - Returns: whether all threads have ended; those that have not must not be waited for.
+    @discardableResult
+    package func stop(patience: UInt64 = .max) -> Bool {
         beginDraining()
+        while true {
+            let hasEnded = state.wait(until: monotonicNow() + 20_000_000) {
+                $0.livingThreads == 0 ? true : nil
+            }
+            if hasEnded == true { break }
+            if isStalled(for: patience, now: monotonicNow()) { return false }
+        }
         for thread in threads { thread.join() }
+        return true
+    }
+
+    /// Whether no thread has begun or finished anything for so many nanoseconds, although some work.
+    package func isStalled(for patience: UInt64, now: UInt64) -> Bool {
+        state.read { state in (state.standstill(now: now) ?? 0) >= patience }
     }
 
     package var statistics: Statistics {
@@ -188,16 +219,33 @@ package final class Scheduler: Sendable {
     // MARK: Compute threads
 
     private static func work(_ state: Monitor<State>, worker: Worker) {
+        var isBusy = false
         while true {
-            switch state.wait({ nextTask(&$0, worker, now: monotonicNow()) }) {
+            let task: Task = state.wait { state in
+                let now = monotonicNow()
+                if isBusy {
+                    isBusy = false
+                    state.busyThreads -= 1
+                    state.lastProgress = now
+                }
+                guard let task = nextTask(&state, worker, now: now) else { return nil }
+                isBusy = true
+                state.busyThreads += 1
+                state.lastProgress = now
+                return task
+            }
+            switch task {
             case .stop:
+                state.update { state in
+                    state.busyThreads -= 1
+                    state.livingThreads -= 1
+                }
                 return
             case .end(let job, let fault):
                 complete(job, .failure(fault), state)
             case .plan(let job):
                 do throws(WireFault) {
-                    let plan = try job.plan()
-                    start(job, plan, state)
+                    advance(job, try job.plan(), to: 0, state)
                 } catch {
                     complete(job, .failure(error), state)
                 }
@@ -244,29 +292,38 @@ package final class Scheduler: Sendable {
         return state.isStopping && state.jobs.isEmpty ? .stop : nil
     }
 
-    /// Puts a planned job's first stage up for work.
-    private static func start(_ job: Job, _ plan: WorkPlan, _ state: Monitor<State>) {
-        advance(job, plan, to: 0, state)
-    }
-
-    /// Moves a job to the first non-empty stage from `stage` on, or finishes it.
+    /// Moves a job to the first non-empty stage from `stage` on, or finishes it. Only the thread that
+    /// put the job into the phase `planning` calls this.
     private static func advance(
         _ job: Job, _ plan: WorkPlan, to stage: Int, _ state: Monitor<State>
     ) {
         var stage = stage
         while stage < plan.stages.count, plan.stages[stage].itemCount == 0 { stage += 1 }
-        if stage < plan.stages.count {
-            let next = stage
-            state.update { _ in
+        let next = stage
+        let fault: WireFault? = state.update { _ in
+            if let fault = reasonToEnd(job) { return fault }
+            if next < plan.stages.count {
                 job.phase = .running(plan: plan, stage: next, next: 0, outstanding: 0)
             }
-            return
+            return nil
         }
+        if let fault { return complete(job, .failure(fault), state) }
+        if next < plan.stages.count { return }
         do throws(WireFault) {
-            complete(job, .success(try plan.finish()), state)
+            let outcome = try plan.finish()
+            let fault = state.read { _ in reasonToEnd(job) }
+            complete(job, fault.map { .failure($0) } ?? .success(outcome), state)
         } catch {
             complete(job, .failure(error), state)
         }
+    }
+
+    /// Why nobody wants the rest of a job; to be asked while the lock is held.
+    private static func reasonToEnd(_ job: Job) -> WireFault? {
+        if let deadline = job.deadline, job.fault == nil, monotonicNow() >= deadline {
+            job.fault = deadlineFault
+        }
+        return job.fault
     }
 
     private static func finish(_ count: Int, of job: Job, _ state: Monitor<State>) {
@@ -275,16 +332,12 @@ package final class Scheduler: Sendable {
             case stage(WorkPlan, Int)
             case fail(WireFault)
         }
-        let now = monotonicNow()
         let next: Next = state.update { _ in
             guard case .running(let plan, let stage, var next, var outstanding) = job.phase else {
                 return .wait
             }
             outstanding -= count
-            if let deadline = job.deadline, now >= deadline, job.fault == nil {
-                job.fault = deadlineFault
-            }
-            if job.fault != nil { next = plan.stages[stage].itemCount }
+            if reasonToEnd(job) != nil { next = plan.stages[stage].itemCount }
             job.phase = .running(plan: plan, stage: stage, next: next, outstanding: outstanding)
             guard outstanding == 0, next == plan.stages[stage].itemCount else { return .wait }
             // Nobody else can take from this job now: this thread alone moves it on.

@@ -1,4 +1,4 @@
-import Encoders
+package import Encoders
 
 /// One compute thread's own memory: workspaces for the towers it ran, kept from request to request.
 package final class Worker {
@@ -8,9 +8,10 @@ package final class Worker {
     private var seat = ComputeSeat.alone
     /// Receives the time of each stage of whatever runs on this thread, when set.
     var meter: StageMeter?
-    private var vision: [ObjectIdentifier: VisionWorkspace] = [:]
-    private var gradients: [ObjectIdentifier: VisionWorkspace] = [:]
-    /// One a kind of tower, not one a tower: towers with other weights merged in come and go.
+    /// One a kind of tower, not one a tower: models, and towers with other weights merged in, come and
+    /// go, and a later one may get the address that an earlier one had.
+    private var vision: [VisionKind: VisionWorkspace] = [:]
+    private var gradients: [VisionKind: VisionWorkspace] = [:]
     private var text: [TextKind: TextWorkspace] = [:]
     private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
 
@@ -19,19 +20,29 @@ package final class Worker {
         let options: ComputeOptions
     }
 
+    private struct VisionKind: Hashable {
+        let configuration: VisionConfiguration
+        let options: ComputeOptions
+
+        init(_ tower: VisionTower) {
+            configuration = tower.configuration
+            options = tower.options
+        }
+    }
+
     private struct ResizeKey: Hashable {
-        let tower: ObjectIdentifier
+        let preprocessing: ImagePreprocessing
         let height: Int
         let width: Int
     }
 
     /// A sampler sends one size again and again; a few more are kept for mixed clients.
     private static let keptSizes = 8
-    /// Kinds of text towers whose memory is kept.
-    private static let keptTexts = 8
+    /// Kinds of towers whose memory is kept, of each side.
+    private static let keptKinds = 8
 
     /// - Parameter activationBudget: bytes that this thread's kept activations may take.
-    init(index: Int, team: ComputeTeam, activationBudget: Int) {
+    package init(index: Int, team: ComputeTeam, activationBudget: Int) {
         self.index = index
         self.team = team
         self.activationBudget = activationBudget
@@ -46,8 +57,8 @@ package final class Worker {
     }
 
     /// Memory for groups of up to the tower's preferred size.
-    func workspace(for tower: VisionTower) -> VisionWorkspace {
-        let workspace = Self.find(ObjectIdentifier(tower), in: &vision) {
+    package func workspace(for tower: VisionTower) -> VisionWorkspace {
+        let workspace = Self.find(VisionKind(tower), in: &vision) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
@@ -56,8 +67,8 @@ package final class Worker {
     }
 
     /// Memory for gradients of groups as large as ``GradientMemory`` says.
-    func gradientWorkspace(for tower: VisionTower) -> VisionWorkspace {
-        let workspace = Self.find(ObjectIdentifier(tower), in: &gradients) {
+    package func gradientWorkspace(for tower: VisionTower) -> VisionWorkspace {
+        let workspace = Self.find(VisionKind(tower), in: &gradients) {
             tower.makeWorkspace(
                 capacity: GradientMemory.group(
                     tower, slots: team.places, budget: activationBudget),
@@ -71,8 +82,6 @@ package final class Worker {
     /// Memory for groups of up to the tower's preferred size.
     func workspace(for tower: TextTower) -> TextWorkspace {
         let kind = TextKind(configuration: tower.configuration, options: tower.options)
-        // Textual inversions make configurations of their own: those of old sets are let go.
-        if text[kind] == nil, text.count >= Worker.keptTexts { text.removeAll() }
         let workspace = Self.find(kind, in: &text) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
@@ -85,6 +94,8 @@ package final class Worker {
         _ key: Key, in kept: inout [Key: Workspace], _ make: () -> Workspace
     ) -> Workspace {
         if let workspace = kept[key] { return workspace }
+        // Textual inversions make configurations of their own: those of old sets are let go.
+        if kept.count >= Worker.keptKinds { kept.removeAll() }
         let workspace = make()
         kept[key] = workspace
         return workspace
@@ -100,7 +111,8 @@ package final class Worker {
     func preprocessing(
         for side: ImageSide, height: Int, width: Int
     ) throws(EncoderError) -> DifferentiablePreprocessing {
-        let key = ResizeKey(tower: ObjectIdentifier(side.tower), height: height, width: width)
+        let key = ResizeKey(
+            preprocessing: side.preprocessing, height: height, width: width)
         if let map = resizing[key] { return map }
         let map = try DifferentiablePreprocessing(
             side.preprocessing, height: height, width: width)

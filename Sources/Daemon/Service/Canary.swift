@@ -20,6 +20,7 @@ package final class Canary: Sendable {
     private struct Record {
         var lastSuccess: UInt64?
         var fault: String?
+        var isRunning = false
         /// The first run's results by operation and fingerprint; later runs must repeat them bit for bit.
         var reference: [String: [UInt8]] = [:]
     }
@@ -45,38 +46,76 @@ package final class Canary: Sendable {
     /// Tries a side that a model has just got, by one embedding, and waits for the result. Only a fault
     /// is kept: readiness needs the whole.
     package func run(on engine: Engine, _ model: LoadedModel, _ kind: TowerKinds) {
-        guard let fault = check(model, kind, on: engine) else { return }
-        record.withLock { record in record.fault = fault }
+        let answer = Monitor<Result<Void, Failure>?>(nil)
+        check(model, kind, on: engine) { result in answer.update { $0 = result } }
+        guard case .failure(let failure) = answer.wait({ $0 }) else { return }
+        record.withLock { record in record.fault = failure.reason }
     }
 
     /// Runs once on every model, in every precision, and waits for the result. To be called when all
     /// towers are there.
     package func run(on engine: Engine) {
-        var fault: String?
-        for slot in engine.registry.slots where fault == nil {
-            fault = check(slot.model, slot.model.kinds, on: engine)
-        }
-        record.withLock { record in
-            record.fault = fault
-            if fault == nil { record.lastSuccess = monotonicNow() }
+        let isDone = Monitor(false)
+        begin(on: engine) { isDone.update { $0 = true } }
+        isDone.wait { $0 ? () : nil }
+    }
+
+    /// As `run(on:)`, without waiting: threads that hang must not keep whoever looks after them.
+    ///
+    /// - Parameter completion: called when all models have been tried, on a compute thread as a rule.
+    package func begin(on engine: Engine, completion: @escaping @Sendable () -> Void) {
+        record.withLock { $0.isRunning = true }
+        tryNext(engine.registry.slots[...], on: engine, completion)
+    }
+
+    /// Whether a run has begun that has no result yet.
+    package var isRunning: Bool { record.withLock { $0.isRunning } }
+
+    /// Tries one model after the other, until one fails.
+    private func tryNext(
+        _ slots: ArraySlice<ModelSlot>, on engine: Engine,
+        _ completion: @escaping @Sendable () -> Void
+    ) {
+        guard let slot = slots.first else { return end(nil, completion) }
+        check(slot.model, slot.model.kinds, on: engine) { result in
+            switch result {
+            case .success: self.tryNext(slots.dropFirst(), on: engine, completion)
+            case .failure(let failure): self.end(failure.reason, completion)
+            }
         }
     }
 
-    /// What is wrong with these sides of a model, or `nil`.
-    private func check(_ model: LoadedModel, _ kinds: TowerKinds, on engine: Engine) -> String? {
+    private func end(_ fault: String?, _ completion: () -> Void) {
+        record.withLock { record in
+            record.isRunning = false
+            record.fault = fault
+            if fault == nil { record.lastSuccess = monotonicNow() }
+        }
+        completion()
+    }
+
+    private struct Failure: Error {
+        let reason: String
+    }
+
+    /// Finds out what is wrong with these sides of a model, if anything is.
+    private func check(
+        _ model: LoadedModel, _ kinds: TowerKinds, on engine: Engine,
+        _ completion: @escaping @Sendable (Result<Void, Failure>) -> Void
+    ) {
         var params = JSONObject()
         var inputs: [Input] = []
         let op: String
         // A pipeline is tried by its first encoder, like everything that embeds.
         let hasText = kinds.contains(.text) && model.model.configuration.text != nil
         let hasImages = kinds.contains(.image) && model.model.configuration.vision != nil
-        guard hasText || hasImages else { return nil }
+        guard hasText || hasImages else { return completion(.success(())) }
         if hasImages {
             switch Canary.picture {
             case .success(let file):
                 inputs = [Input(name: "image", bytes: file, contentType: "image/png")]
             case .failure(let error):
-                return "\(error)"
+                return completion(.failure(Failure(reason: "\(error)")))
             }
         }
         if hasText, hasImages {
@@ -93,21 +132,26 @@ package final class Canary: Sendable {
             client: Canary.address, id: "canary", op: op, model: model.name,
             deadlineMilliseconds: nil, priority: Int.max, params: params, inputs: inputs,
             warnings: [], receivedAt: monotonicNow(), isControl: true)
-        let answer = Monitor<Reply?>(nil)
-        engine.handle(request) { reply in answer.update { $0 = reply } }
-        let reply = answer.wait { $0 }
-        if let error = reply.error { return "\(model.name): \(error.message)" }
-        if let item = reply.items.first { return "\(model.name): \(item.error.message)" }
+        engine.handle(request) { reply in
+            let problem = self.problem(reply, "\(op) \(model.fingerprint)")
+            completion(
+                problem.map { .failure(Failure(reason: "\(model.name): \($0)")) } ?? .success(()))
+        }
+    }
+
+    /// What is wrong with a reply; the first good one of a key is what later ones must repeat.
+    private func problem(_ reply: Reply, _ key: String) -> String? {
+        if let error = reply.error { return error.message }
+        if let item = reply.items.first { return item.error.message }
         var bytes: [UInt8] = []
         for output in reply.outputs {
             let content = output.frame.array
             let floats = content.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
             if !floats.allSatisfy({ $0.isFinite }) {
-                return "\(model.name): \"\(output.header.name)\" is not finite"
+                return "\"\(output.header.name)\" is not finite"
             }
             bytes += content
         }
-        let key = "\(op) \(model.fingerprint)"
         let expected = record.withLock { record in
             record.reference[key]
                 ?? {
@@ -115,7 +159,7 @@ package final class Canary: Sendable {
                     return bytes
                 }()
         }
-        return bytes == expected ? nil : "\(model.name): the result changed since the first run"
+        return bytes == expected ? nil : "the result changed since the first run"
     }
 
     /// A red disc on blue, 48 × 48.

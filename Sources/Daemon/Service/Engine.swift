@@ -160,9 +160,13 @@ package final class Engine: Sendable {
     }
 
     /// Finishes what was admitted and ends the compute threads.
-    package func stop() {
+    ///
+    /// - Parameter patience: see ``Scheduler/stop(patience:)``.
+    /// - Returns: whether all threads have ended.
+    @discardableResult
+    package func stop(patience: UInt64 = .max) -> Bool {
         stopLoading()
-        scheduler.stop()
+        return scheduler.stop(patience: patience)
     }
 
     package static let operationNames =

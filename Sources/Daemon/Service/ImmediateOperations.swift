@@ -47,6 +47,7 @@ extension Engine {
         limits["requests"] = .integer(scheduler.limits.requests)
         limits["queued_bytes"] = .integer(scheduler.limits.bytes)
         limits["handles"] = .integer(handles.limit)
+        limits["handle_bytes"] = .integer(handles.byteLimit)
         for (key, value) in transport.limits().members { limits[key] = value }
         return [
             "name": "guidanced", "version": .string(Version.current), "protocol": "GD01",
@@ -86,7 +87,7 @@ extension Engine {
                 "completed": .integer(statistics.completed),
                 "failed": .integer(statistics.failed), "refused": .integer(statistics.refused),
             ],
-            "handles": .integer(handles.count),
+            "handles": .integer(handles.count), "handle_bytes": .integer(handles.bytes),
             "conditioning_cache": .object(
                 conditioningCache.statistics.description(limit: conditioningCache.limit)),
             "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),

@@ -11,6 +11,7 @@ final class Service: Sendable {
     private let server: Server
     private let log: Logger
     private let start = monotonicNow()
+    private let isStopping = Atomic(false)
 
     /// Finds out what the models are and binds the endpoints; towers are made, and the sockets are
     /// served, from `run()` on.
@@ -39,6 +40,7 @@ final class Service: Sendable {
         // the circle before the first request can come.
         let box = EngineBox()
         let replies = ReplyRoute()
+        let background = SerialThread(name: "background")
         let wire = ServerConfiguration(
             endpoints: configuration.endpoints, controlEndpoints: configuration.controlEndpoints)
         let server = try Server(
@@ -47,7 +49,7 @@ final class Service: Sendable {
             abandoned: { client, id in box.engine?.abandon(client, id: id) },
             handler: { request in
                 box.engine?.handle(request) { reply in replies.send(reply, to: request.client) }
-            })
+            }, background: { background.run($0) })
         replies.server = server
         engine = Engine(
             registry: registry, threadCount: configuration.threads,
@@ -90,11 +92,14 @@ final class Service: Sendable {
             while true {
                 let now = monotonicNow()
                 engine.scheduler.expireDeadlines(now: now)
+                self.endStandstill(now: now)
                 if let due = nextCanary, now >= due {
-                    let wasReady = engine.canary.state(now: now).isReady
-                    engine.canary.run(on: engine)
-                    self.report(wasReady: wasReady)
-                    nextCanary = monotonicNow() + Canary.interval
+                    // One that hangs is not repeated: readiness ends by its age.
+                    if !engine.canary.isRunning, !self.isStopping.load(ordering: .acquiring) {
+                        let wasReady = engine.canary.state(now: now).isReady
+                        engine.canary.begin(on: engine) { self.report(wasReady: wasReady) }
+                    }
+                    nextCanary = now + Canary.interval
                 } else if nextCanary == nil, loading.read({ $0.isComplete }) {
                     self.report(wasReady: false)
                     nextCanary = monotonicNow() + Canary.interval
@@ -114,7 +119,10 @@ final class Service: Sendable {
         sockets.join()
         isEnding.update { $0 = true }
         housekeeping.join()
-        engine.stop()
+        guard engine.stop(patience: Service.patience) else {
+            log.error("compute threads hang: stopping without them")
+            _exit(CommandStatus.internalFault.rawValue)
+        }
         log.info("stopped")
         switch loading.read({ $0 }) {
         case .running:
@@ -154,8 +162,21 @@ final class Service: Sendable {
 
     /// Refuses new work, and work for towers that are not there; finishes the rest.
     private func stop() {
+        isStopping.store(true, ordering: .releasing)
         server.stop(drain: true)
         engine.stopLoading()
+    }
+
+    /// How long a daemon that is stopping waits for threads of which none gets anything done; longer
+    /// than any single piece of work takes.
+    private static let patience: UInt64 = 120_000_000_000
+
+    /// Gives up accepted work that will never be finished, once the daemon is to stop.
+    private func endStandstill(now: UInt64) {
+        guard isStopping.load(ordering: .acquiring),
+            engine.scheduler.isStalled(for: Service.patience, now: now)
+        else { return }
+        server.stop(drain: false)
     }
 
     private func report(wasReady: Bool) {

@@ -54,7 +54,7 @@ public struct TextConfiguration: Sendable, Hashable {
 }
 
 /// Sizes and constants of an image tower, range-checked where they come from outside.
-public struct VisionConfiguration: Sendable, Equatable {
+public struct VisionConfiguration: Sendable, Hashable {
     /// Width of the hidden states; a multiple of `heads`.
     public var width: Int
     public var layers: Int

@@ -2,7 +2,7 @@
 /// from a checkpoint (`ImagePreprocessing+Configuration.swift`) or CLIP's defaults.
 ///
 /// The pixels before normalisation equal the reference's byte for byte.
-public struct ImagePreprocessing: Sendable, Equatable {
+public struct ImagePreprocessing: Sendable, Hashable {
     /// Whose order of steps and rounding of offsets to follow.
     public enum Profile: String, Sendable, CaseIterable {
         /// transformers' `CLIPImageProcessor`, PIL backend: transparency is laid over white and
@@ -15,7 +15,7 @@ public struct ImagePreprocessing: Sendable, Equatable {
     }
 
     /// The size that an image is brought to before the crop.
-    public enum Resize: Sendable, Equatable {
+    public enum Resize: Sendable, Hashable {
         /// As it is.
         case none
         /// The shorter side becomes `edge`, the longer `int(edge · long / short)`.

@@ -50,12 +50,18 @@ public struct Request: Sendable {
     public var inputBytes: Int { inputs.reduce(0) { $0 + $1.frame.count } }
 
     /// Whether another message asks for the same thing, so that one answer serves both. A retry
-    /// may carry another deadline or priority.
+    /// may carry another deadline or priority. Reads all bytes of both.
     public func asksTheSame(as other: Request) -> Bool {
+        looksTheSame(as: other)
+            && zip(inputs, other.inputs).allSatisfy { $0.frame == $1.frame }
+    }
+
+    /// As `asksTheSame`, whatever the tensors' contents are.
+    func looksTheSame(as other: Request) -> Bool {
         op == other.op && model == other.model && inputs.count == other.inputs.count
             && params == other.params
             && zip(inputs, other.inputs).allSatisfy {
-                $0.header == $1.header && $0.frame == $1.frame
+                $0.header == $1.header && $0.frame.count == $1.frame.count
             }
     }
 }

@@ -14,21 +14,44 @@ public struct ServerStateMachine: Sendable {
         case dispatch(Request)
         /// Tell the handler that nobody waits for this request any more.
         case abandon(ClientAddress, id: String)
+        /// Find out whether two requests are the same, where it takes no time from clients, and hand
+        /// the answer to `compared`.
+        case compare(Comparison)
     }
+
+    /// A message that repeats the id of a large request in flight.
+    public struct Comparison: Sendable {
+        fileprivate let first: Request
+        fileprivate let second: Request
+        /// Which of the requests that had this id the first one is.
+        fileprivate let serial: Int
+        fileprivate let envelope: [Frame]
+
+        /// Reads all bytes of both.
+        public var isSame: Bool { second.asksTheSame(as: first) }
+    }
+
+    /// Tensors up to this many bytes are compared at once, in some ten microseconds.
+    static let comparedAtOnceBytes = 256 << 10
+    /// Comparisons that may be under way.
+    static let comparisonLimit = 16
 
     private struct Entry {
         let request: Request
         /// Where the reply goes within the client: a REQ socket that sends a request again numbers
         /// it anew, and listens to that number only.
         var envelope: [Frame]
+        let serial: Int
     }
 
     public let limits: Limits
     public private(set) var isDraining = false
     /// What happened so far; the transport adds its own counts to these.
     public private(set) var counters = ServerCounters()
-    /// Bytes of tensors of all requests in flight.
+    /// Bytes of tensors of all requests in flight, and of messages that are being compared with them.
     public private(set) var inFlightBytes = 0
+    /// Messages of which it is not known yet whether they repeat a request.
+    public private(set) var comparing = 0
     private var clients: [ClientAddress: [String: Entry]] = [:]
 
     public init(limits: Limits = Limits()) {
@@ -60,40 +83,81 @@ public struct ServerStateMachine: Sendable {
         case .failure(let refusal):
             return [refuse(refusal, to: client, envelope: envelope)]
         case .success(let request):
-            if let entry = clients[client]?[request.id] {
-                return repeated(request, of: entry, envelope: envelope)
-            }
-            if let fault = admissionFault(request) {
-                let refusal = RequestRefusal(
-                    id: request.id, op: request.op, fault: fault, warnings: request.warnings)
-                return [refuse(refusal, to: client, envelope: envelope)]
-            }
-            clients[client, default: [:]][request.id] = Entry(
-                request: request, envelope: envelope)
-            counters.inFlight += 1
-            counters.dispatched += 1
-            inFlightBytes += request.inputBytes
-            return [.dispatch(request)]
+            return accept(request, envelope: envelope)
         }
+    }
+
+    private mutating func accept(_ request: Request, envelope: [Frame]) -> [Action] {
+        if let entry = clients[request.client]?[request.id] {
+            return repeated(request, of: entry, envelope: envelope)
+        }
+        if let fault = admissionFault(request) {
+            return [refuse(request, fault, envelope: envelope)]
+        }
+        counters.inFlight += 1
+        counters.dispatched += 1
+        clients[request.client, default: [:]][request.id] = Entry(
+            request: request, envelope: envelope, serial: counters.dispatched)
+        inFlightBytes += request.inputBytes
+        return [.dispatch(request)]
     }
 
     private mutating func repeated(
         _ request: Request, of entry: Entry, envelope: [Frame]
     ) -> [Action] {
-        guard request.asksTheSame(as: entry.request) else {
-            // Sharing the reply would answer a question with another one's answer.
-            let fault = WireFault(
-                .badRequest,
-                "a different request with this id is in flight; its own reply still follows",
-                field: "id")
-            let refusal = RequestRefusal(
-                id: request.id, op: request.op, fault: fault, warnings: request.warnings)
-            return [refuse(refusal, to: request.client, envelope: envelope)]
+        guard request.looksTheSame(as: entry.request) else {
+            return [refuse(request, ServerStateMachine.otherRequest, envelope: envelope)]
         }
+        let bytes = request.inputBytes
+        guard bytes > ServerStateMachine.comparedAtOnceBytes else {
+            return request.asksTheSame(as: entry.request)
+                ? join(request, envelope: envelope)
+                : [refuse(request, ServerStateMachine.otherRequest, envelope: envelope)]
+        }
+        if comparing >= ServerStateMachine.comparisonLimit
+            || bytes > limits.inFlightBytes - inFlightBytes
+        {
+            let fault = WireFault(
+                .overloaded,
+                "\(comparing) repeated requests are being compared with those in flight, "
+                    + "\(inFlightBytes) bytes of tensors are in flight already; the first "
+                    + "request's reply still follows", field: "id", retryAfterMilliseconds: 100)
+            return [refuse(request, fault, envelope: envelope)]
+        }
+        comparing += 1
+        inFlightBytes += bytes
+        return [
+            .compare(
+                Comparison(
+                    first: entry.request, second: request, serial: entry.serial,
+                    envelope: envelope))
+        ]
+    }
+
+    /// Takes the answer to a comparison: the message joins the request, is refused, or is a new request
+    /// if the other has its reply by now.
+    public mutating func compared(_ comparison: Comparison, isSame: Bool) -> [Action] {
+        let request = comparison.second
+        comparing -= 1
+        inFlightBytes -= request.inputBytes
+        guard let entry = clients[request.client]?[request.id],
+            entry.serial == comparison.serial
+        else { return accept(request, envelope: comparison.envelope) }
+        return isSame
+            ? join(request, envelope: comparison.envelope)
+            : [refuse(request, ServerStateMachine.otherRequest, envelope: comparison.envelope)]
+    }
+
+    private mutating func join(_ request: Request, envelope: [Frame]) -> [Action] {
         clients[request.client]?[request.id]?.envelope = envelope
         counters.joined += 1
         return []
     }
+
+    /// Sharing the reply would answer a question with another one's answer.
+    private static let otherRequest = WireFault(
+        .badRequest, "a different request with this id is in flight; its own reply still follows",
+        field: "id")
 
     private func admissionFault(_ request: Request) -> WireFault? {
         if isDraining, !WireProtocol.introspection.contains(request.op) {
@@ -116,6 +180,14 @@ public struct ServerStateMachine: Sendable {
                 retryAfterMilliseconds: 100)
         }
         return nil
+    }
+
+    private mutating func refuse(
+        _ request: Request, _ fault: WireFault, envelope: [Frame]
+    ) -> Action {
+        let refusal = RequestRefusal(
+            id: request.id, op: request.op, fault: fault, warnings: request.warnings)
+        return refuse(refusal, to: request.client, envelope: envelope)
     }
 
     private mutating func refuse(
@@ -181,9 +253,12 @@ public struct ServerStateMachine: Sendable {
                 actions.append(.abandon(client, id: entry.request.id))
             }
         }
+        // What is being compared is still counted until `compared` takes it off.
+        inFlightBytes -= clients.values.reduce(0) { sum, entries in
+            entries.values.reduce(sum) { $0 + $1.request.inputBytes }
+        }
         clients = [:]
         counters.inFlight = 0
-        inFlightBytes = 0
         return actions
     }
 }

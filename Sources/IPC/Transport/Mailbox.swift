@@ -8,6 +8,7 @@ final class Mailbox: Sendable {
 
     struct Contents {
         var replies: [(reply: EncodedReply, client: ClientAddress)] = []
+        var comparisons: [(comparison: ServerStateMachine.Comparison, isSame: Bool)] = []
         var stop: StopMode?
     }
 
@@ -38,6 +39,11 @@ final class Mailbox: Sendable {
         leave { contents in contents.replies.append((reply, client)) }
     }
 
+    /// Leaves the answer to a comparison.
+    func post(_ comparison: ServerStateMachine.Comparison, isSame: Bool) {
+        leave { contents in contents.comparisons.append((comparison, isSame)) }
+    }
+
     /// Asks the socket thread to stop; a later `.now` overrides `.drain`, never the reverse.
     func requestStop(_ mode: StopMode) {
         leave { contents in
@@ -59,7 +65,10 @@ final class Mailbox: Sendable {
     /// Takes everything that was left; the request to stop stays.
     func take() -> Contents {
         state.withLock { state in
-            defer { state.contents.replies = [] }
+            defer {
+                state.contents.replies = []
+                state.contents.comparisons = []
+            }
             return state.contents
         }
     }
@@ -67,9 +76,9 @@ final class Mailbox: Sendable {
     /// Called before the socket thread sleeps; `false` when there is mail, so that it must not.
     func fallAsleep(stopSeen: StopMode?) -> Bool {
         state.withLock { state in
-            guard state.contents.replies.isEmpty, state.contents.stop == stopSeen else {
-                return false
-            }
+            guard state.contents.replies.isEmpty, state.contents.comparisons.isEmpty,
+                state.contents.stop == stopSeen
+            else { return false }
             state.isAsleep = true
             return true
         }

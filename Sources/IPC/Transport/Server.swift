@@ -1,5 +1,8 @@
 import Synchronization
 
+/// Runs a piece of work on another thread, soon, and returns at once.
+public typealias Background = @Sendable (@escaping @Sendable () -> Void) -> Void
+
 /// The daemon's end of the wire: owns every socket on the thread that calls `run()`.
 public final class Server: @unchecked Sendable {
     // Invariant: `loop` is reached only through `hasRun`, so by one thread once; everything else
@@ -20,11 +23,14 @@ public final class Server: @unchecked Sendable {
     ///     more; replies to them are dropped.
     ///   - handler: called on the socket thread for each request; must not block. It owes each
     ///     request one final `reply`, at once or later.
+    ///   - background: takes what would keep the socket thread: reading hundreds of megabytes of a
+    ///     request that may be a repeated one. Without it, that is done on the socket thread.
     /// - Throws: `TransportError.endpoint` for an address that is malformed, not local, or in use.
     public init(
         configuration: ServerConfiguration, log: @escaping LogSink = { _, _ in },
         abandoned: @escaping @Sendable (ClientAddress, _ id: String) -> Void = { _, _ in },
-        handler: @escaping @Sendable (Request) -> Void
+        handler: @escaping @Sendable (Request) -> Void,
+        background: @escaping Background = { $0() }
     ) throws(TransportError) {
         let sockets = try ServerSockets(configuration)
         limits = configuration.limits
@@ -34,7 +40,7 @@ public final class Server: @unchecked Sendable {
             + sockets.bound.filter(\.isControl).map(\.endpoint)
         loop = SocketLoop(
             sockets: sockets, mailbox: mailbox, configuration: configuration, log: log,
-            abandoned: abandoned, handler: handler)
+            abandoned: abandoned, handler: handler, background: background)
     }
 
     /// Serves until `stop`; blocks the calling thread, which should do nothing else. When it

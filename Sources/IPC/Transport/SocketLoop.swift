@@ -15,6 +15,7 @@ struct SocketLoop {
     private let log: LogSink
     private let abandoned: @Sendable (ClientAddress, String) -> Void
     private let handler: @Sendable (Request) -> Void
+    private let background: Background
     private let frameLimit: Int
     private let lingerNanoseconds: UInt64
 
@@ -27,13 +28,14 @@ struct SocketLoop {
     init(
         sockets: ServerSockets, mailbox: Mailbox, configuration: ServerConfiguration,
         log: @escaping LogSink, abandoned: @escaping @Sendable (ClientAddress, String) -> Void,
-        handler: @escaping @Sendable (Request) -> Void
+        handler: @escaping @Sendable (Request) -> Void, background: @escaping Background
     ) {
         self.sockets = sockets
         self.mailbox = mailbox
         self.log = log
         self.abandoned = abandoned
         self.handler = handler
+        self.background = background
         // The envelope, the protocol name, the header, and one tensor too many to notice it.
         frameLimit = configuration.limits.inputs + 11
         lingerNanoseconds = UInt64(max(configuration.lingerMilliseconds, 0)) * 1_000_000
@@ -58,7 +60,7 @@ struct SocketLoop {
             isBusy = takeMail() || isBusy
             flushOutbox()
             publishCounters()
-            if stop == .drain, machine.inFlight == 0 { break }
+            if stop == .drain, machine.inFlight == 0, machine.comparing == 0 { break }
             if !isBusy { sleep() }
         }
         finish()
@@ -106,13 +108,16 @@ struct SocketLoop {
     private mutating func takeMail() -> Bool {
         let mail = mailbox.take()
         for (reply, client) in mail.replies { perform(machine.complete(reply, for: client)) }
+        for (comparison, isSame) in mail.comparisons {
+            perform(machine.compared(comparison, isSame: isSame))
+        }
         if let wanted = mail.stop, wanted != stop {
             stop = wanted
             machine.beginDraining()
             log(.info, "stopping, \(machine.inFlight) requests in flight")
             return true
         }
-        return !mail.replies.isEmpty
+        return !mail.replies.isEmpty || !mail.comparisons.isEmpty
     }
 
     private mutating func perform(_ actions: [ServerStateMachine.Action]) {
@@ -121,6 +126,9 @@ struct SocketLoop {
             case .dispatch(let request): handler(request)
             case .abandon(let client, let id): abandoned(client, id)
             case .send(let client, let frames): send(frames, to: client)
+            case .compare(let comparison):
+                let mailbox = mailbox
+                background { mailbox.post(comparison, isSame: comparison.isSame) }
             }
         }
     }

@@ -120,24 +120,37 @@ extension ZMQSocket {
 
     /// Sends a message without waiting: all of its frames or none.
     func send(_ frames: [Frame]) -> SendResult {
-        for (index, frame) in frames.enumerated() {
-            let flags = index + 1 < frames.count ? ZMQ_DONTWAIT | ZMQ_SNDMORE : ZMQ_DONTWAIT
-            var message = zmq_msg_t()
-            guard frame.makeMessage(&message) else { return .failed(ZMQSocket.reason()) }
-            while zmq_msg_send(&message, handle, flags) < 0 {
-                let code = zmq_errno()
-                if code == EINTR { continue }
-                let reason = ZMQSocket.reason()
-                zmq_msg_close(&message)
-                // Only the first frame chooses the peer and can find it full or gone.
-                switch code {
-                case EAGAIN where index == 0: return .full
-                case EHOSTUNREACH where index == 0: return .unreachable
-                default: return .failed(reason)
-                }
+        withUnsafeTemporaryAllocation(of: zmq_msg_t.self, capacity: max(frames.count, 1)) {
+            messages -> SendResult in
+            var code: Int32 = 0
+            let outcome = MultipartSend.run(
+                count: frames.count,
+                make: { index in
+                    messages.initializeElement(at: index, to: zmq_msg_t())
+                    let isMade = frames[index].makeMessage(&messages[index])
+                    if !isMade { code = zmq_errno() }
+                    return isMade
+                },
+                send: { index, hasMore in
+                    let flags = hasMore ? ZMQ_DONTWAIT | ZMQ_SNDMORE : ZMQ_DONTWAIT
+                    while zmq_msg_send(&messages[index], handle, flags) < 0 {
+                        code = zmq_errno()
+                        if code != EINTR { return false }
+                    }
+                    return true
+                },
+                close: {
+                    while zmq_send(handle, nil, 0, ZMQ_DONTWAIT) < 0, zmq_errno() == EINTR {}
+                },
+                discard: { for index in $0 { zmq_msg_close(&messages[index]) } })
+            // Only the first frame chooses the peer and can find it full or gone.
+            switch (outcome, code) {
+            case (.sent, _): return .sent
+            case (.failedBefore, EAGAIN): return .full
+            case (.failedBefore, EHOSTUNREACH): return .unreachable
+            default: return .failed(String(cString: zmq_strerror(code)))
             }
         }
-        return .sent
     }
 }
 

@@ -1,4 +1,5 @@
 import Daemon
+import Synchronization
 import Testing
 
 @Suite("A bounded map")
@@ -32,6 +33,39 @@ struct LeastRecentlyUsedTests {
         let none = LeastRecentlyUsed<String, Int>(limit: 0)
         none.insert(1, bytes: 1, for: "a")
         #expect(none.value("a") == nil)
+    }
+
+    /// Counts itself while it lives.
+    private final class Witness: Sendable {
+        static let living = Atomic(0)
+        init() { Witness.living.add(1, ordering: .relaxed) }
+        deinit { Witness.living.subtract(1, ordering: .relaxed) }
+    }
+
+    @Test("lets go of what is evicted, replaced, removed or forgotten, at once")
+    func memory() {
+        let map = LeastRecentlyUsed<Int, Witness>(limit: 30)
+        func living() -> Int { Witness.living.load(ordering: .relaxed) }
+        for key in 1...100 {
+            map.insert(Witness(), bytes: 10, for: key)
+            #expect(living() == min(key, 3))
+        }
+        map.insert(Witness(), bytes: 10, for: 100)
+        #expect(living() == 3)
+        #expect(map.remove(100) != nil && map.remove(100) == nil)
+        #expect(living() == 2)
+        map.removeAll { $0 == 99 }
+        #expect(living() == 1)
+        map.removeAll { _ in true }
+        #expect(living() == 0)
+    }
+
+    @Test("is bounded in number too")
+    func count() {
+        let map = LeastRecentlyUsed<Int, Int>(limit: .max, countLimit: 2)
+        for key in 1...3 { map.insert(key, bytes: 1, for: key) }
+        #expect(map.value(1) == nil && map.value(2) == 2 && map.value(3) == 3)
+        #expect(map.statistics.entries == 2 && map.statistics.evictions == 1)
     }
 
     /// Against the obvious implementation, with many random steps.

@@ -226,4 +226,25 @@ import Testing
         #expect(try fixture.entry("m")["ready"]?["f32"] == [])
         fixture.engine.stop()
     }
+
+    @Test func aPlusInTheNameOfAFileSeparatesNothingAlsoBeforeARole() throws {
+        let folder = try TemporaryFolder()
+        let encoder = try PipelineFixture.read(
+            PipelineFixture.folder + "/sd1/text_encoder/model.safetensors")
+        for name in ["a+b.safetensors", "c.safetensors", "d#clip_l"] {
+            try folder.write(name, encoder)
+        }
+        let path = folder.path
+        #expect(
+            CheckpointPath.list("\(path)/a+b.safetensors#clip_l") == [
+                CheckpointPath("\(path)/a+b.safetensors#clip_l")
+            ])
+        let both = CheckpointPath.list(
+            "\(path)/c.safetensors#clip_g+\(path)/a+b.safetensors#clip_l")
+        #expect(both.map(\.file) == ["\(path)/c.safetensors", "\(path)/a+b.safetensors"])
+        #expect(both.map(\.role) == [.clipG, .clipL])
+        // A file that is called like that is meant itself; what does not exist is named piece by piece.
+        #expect(CheckpointPath("\(path)/d#clip_l").role == nil)
+        #expect(CheckpointPath.list("x+y").map(\.file) == ["x", "y"])
+    }
 }

@@ -16,6 +16,8 @@ struct EngineFixture {
         engine = Engine(registry: try EngineFixture.registry.get(), threadCount: threads)
     }
 
+    init(_ engine: Engine) { self.engine = engine }
+
     func call(
         _ op: String, _ params: JSONObject = [:], _ inputs: [Input] = [], model: String? = nil
     ) -> Reply {

@@ -286,6 +286,55 @@ import Testing
         #expect(fixture.call("score", params).error?.field == "inputs")
     }
 
+    @Test func handlesAreBoundedInMemory() throws {
+        let prompts: JSONObject = ["prompts": ["a", "b", "c"]]
+        let free = try F()
+        #expect(free.call("prepare", prompts).error == nil)
+        let size = try #require(free.call("status").result["handle_bytes"]?.intValue)
+        #expect(size > 3 * 4 * 16)
+        let bound = Engine(
+            registry: try F.registry.get(), threadCount: 2,
+            handles: PromptHandles(limit: 100, bytes: 2 * size))
+        let fixture = F(bound)
+        let handles = try (0..<3).map { _ in
+            try #require(fixture.call("prepare", prompts).result["handle"])
+        }
+        let status = fixture.call("status").result
+        #expect(status["handles"] == 2 && status["handle_bytes"] == .integer(2 * size))
+        #expect(fixture.call("hello").result["limits"]?["handle_bytes"] == .integer(2 * size))
+        let picture = F.file(try F.disc(F.red, on: F.white))
+        #expect(
+            fixture.call("score", ["handle": handles[0]], [picture]).error?.field == "params.handle"
+        )
+        for handle in handles[1...] {
+            #expect(fixture.call("score", ["handle": handle], [picture]).error == nil)
+        }
+        let many = JSONValue.array((0..<9).map { .string("\($0)") })
+        #expect(fixture.call("prepare", ["prompts": many]).error?.code == .tooLarge)
+    }
+
+    @Test func theCanaryKeepsNobodyWaitingWhileThreadsHang() throws {
+        let fixture = try F()
+        let gate = Monitor(false)
+        for _ in 0..<2 {
+            try fixture.engine.scheduler.submit(
+                Job(
+                    priority: .max, arrival: monotonicNow(), deadline: nil, bytes: 0,
+                    plan: { () throws(WireFault) in
+                        gate.wait { $0 ? () : nil }
+                        return WorkPlan { () throws(WireFault) in Outcome() }
+                    }, completion: { _, _ in }))
+        }
+        let ends = Monitor(0)
+        fixture.engine.canary.begin(on: fixture.engine) { ends.update { $0 += 1 } }
+        // We are here although both threads hang.
+        #expect(fixture.engine.canary.isRunning && ends.read { $0 } == 0)
+        gate.update { $0 = true }
+        ends.wait { $0 == 1 ? () : nil }
+        #expect(!fixture.engine.canary.isRunning)
+        #expect(fixture.call("health").result["ready"] == true)
+    }
+
     @Test func answersQuestionsAboutItself() throws {
         let fixture = try F()
         let hello = fixture.call("hello")

@@ -198,6 +198,76 @@ private func job(
         #expect(journal.names == ["long"])
     }
 
+    @Test(arguments: [true, false])
+    func anEndThatComesWhileAJobIsPlannedIsNotLost(isCancelled: Bool) throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let origin = Job.Origin(client: ClientAddress(socket: 0, routingID: [1]), id: "7")
+        let deadline = monotonicNow() + 3_600_000_000_000
+        let started = Mutex(0)
+        try scheduler.submit(
+            Job(
+                origin: origin, priority: 0, arrival: monotonicNow(), deadline: deadline, bytes: 0,
+                plan: { () throws(WireFault) in
+                    isCancelled
+                        ? scheduler.cancel(origin) : scheduler.expireDeadlines(now: deadline)
+                    let stage = WorkPlan.Stage(itemCount: 3) { _, _ in
+                        started.withLock { $0 += 1 }
+                    }
+                    return WorkPlan(stages: [stage]) { () throws(WireFault) in Outcome() }
+                }, completion: journal.completion("ended")))
+        #expect(journal.wait(for: 1) == ["ended"])
+        #expect(journal.code("ended") == (isCancelled ? .cancelled : .deadlineExceeded))
+        #expect(started.withLock { $0 } == 0)
+        scheduler.stop()
+        #expect(scheduler.statistics.failed == 1)
+    }
+
+    @Test func aDeadlineThatPassesWhileTheReplyIsPutTogetherIsKept() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        let deadline = monotonicNow() + 3_600_000_000_000
+        try scheduler.submit(
+            job("late", journal, deadline: deadline) { () throws(WireFault) in
+                WorkPlan { () throws(WireFault) in
+                    scheduler.expireDeadlines(now: deadline)
+                    return Outcome()
+                }
+            })
+        #expect(journal.wait(for: 1) == ["late"])
+        #expect(journal.code("late") == .deadlineExceeded)
+        scheduler.stop()
+    }
+
+    @Test func aThreadThatHangsDoesNotHangTheStop() throws {
+        let scheduler = Scheduler(threadCount: 2, limits: .init())
+        let journal = Journal()
+        let gate = Gate()
+        let entered = Gate()
+        try scheduler.submit(
+            job("hung", journal) { () throws(WireFault) in
+                let stage = WorkPlan.Stage(itemCount: 1) { _, _ in
+                    entered.open()
+                    gate.pass()
+                }
+                return WorkPlan(stages: [stage]) { () throws(WireFault) in Outcome() }
+            })
+        entered.pass()
+        try scheduler.submit(job("other", journal))
+        #expect(journal.wait(for: 1) == ["other"])
+        #expect(!scheduler.stop(patience: 50_000_000))
+        #expect(scheduler.isStalled(for: 50_000_000, now: monotonicNow()))
+        gate.open()
+        #expect(journal.wait(for: 2) == ["other", "hung"])
+        #expect(scheduler.stop(patience: 60_000_000_000))
+    }
+
+    @Test func idleThreadsAreNotAtAStandstill() throws {
+        let scheduler = Scheduler(threadCount: 2, limits: .init())
+        #expect(!scheduler.isStalled(for: 1, now: monotonicNow() + 1_000_000_000))
+        #expect(scheduler.stop(patience: 1_000_000_000))
+    }
+
     @Test func aJobBehindAClosedGateKeepsItsPlaceAndIsPassed() throws {
         let scheduler = Scheduler(threadCount: 1, limits: .init())
         let journal = Journal()

@@ -54,17 +54,11 @@ public struct CheckpointContents: Sendable {
     /// - Throws: as `open`; `EncoderError.unsupported` with the roles to choose from when there are
     ///   several and none is named, or there is none of this name.
     public static func tower(at path: String) throws(EncoderError) -> CheckpointTower {
-        var file = path
-        var role: EncoderRole?
-        if let mark = path.lastIndex(of: "#"),
-            let named = EncoderRole(rawValue: String(path[path.index(after: mark)...]))
-        {
-            role = named
-            file = String(path[..<mark])
-        }
+        let place = CheckpointPath(path)
+        let file = place.file
         let contents = try open(file)
         let roles = contents.towers.map(\.role.rawValue).joined(separator: ", ")
-        if let role {
+        if let role = place.role {
             if let tower = contents.tower(role) { return tower }
             throw .unsupported(
                 what: "the encoder of \(file)", expected: "one of \(roles)",
