@@ -13,7 +13,7 @@ from statistics import mean
 import numpy as np
 
 from guidanced import DaemonWarning, Error
-from guidanced.images import collect
+from guidanced.images import inputs_of
 
 from . import report
 from .models import Model
@@ -95,7 +95,7 @@ class Int8Rows:
         """Cosines [pictures, prompts] from a daemon that was asked for the precision and used it."""
         arguments = ["--model", f"default={checkpoint}", "--precision", precision]
         params = {"prompts": PROMPTS, "metric": "cosine", "precision": precision}
-        inputs = collect(shapes(_PICTURES, 224)).inputs()
+        inputs = inputs_of(shapes(_PICTURES, 224))
         with Served(self._plan.binary, f"spearman-{precision}", *arguments) as daemon, \
                 daemon.client() as client, warnings.catch_warnings():
             warnings.simplefilter("ignore", DaemonWarning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,79 @@ def test_palette_grey_and_jpeg_pictures_by_pillow(g: Client, tmp_path: Path) -> 
     assert np.array_equal(rows, expected)
 
 
+def over_white(image: Image.Image) -> np.ndarray:
+    """transformers' conversion to RGB, written out."""
+    if "A" not in image.getbands() and image.info.get("transparency") is None:
+        return np.asarray(image.convert("RGB"))
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"]
+    + ["I", "F", "I;16", "I;16B"],
+)
+def test_a_pil_image_of_any_mode_is_what_the_reference_makes_of_it(g: Client, mode: str) -> None:
+    if mode.startswith("I;16"):
+        image = Image.new(mode, (40, 30))
+        image.putdata([i % 400 for i in range(1200)])
+    elif mode == "LAB":
+        image = Image.frombytes(mode, (40, 30), noise(30, 40, seed=8).tobytes())
+    else:
+        image = Image.fromarray(noise(30, 40, seed=8))
+        if mode in ("LA", "PA", "RGBA", "RGBa"):
+            image.putalpha(Image.fromarray(noise(30, 40, seed=9)[..., 0]))
+        image = image.convert(mode)
+    assert np.array_equal(g.embed_image(image), g.embed_image(over_white(image)))
+
+
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (250, 0, 0)), ("L", 76), ("P", 1), ("P", b"\x00\x80")])
+def test_a_transparent_colour_counts(g: Client, mode: str, key: object) -> None:
+    pixels = noise(40, 40, seed=4)
+    pixels[5:35, 8:30] = (250, 0, 0)
+    image = Image.fromarray(pixels)
+    image = image.quantize(2) if mode == "P" else image.convert(mode)
+    if mode == "L":
+        key = image.getpixel((10, 10))
+    plain = g.embed_image(image)
+    image.info["transparency"] = key
+    found = g.embed_image(image)
+    assert np.array_equal(found, g.embed_image(over_white(image)))
+    assert float(found[0] @ plain[0]) < 0.99
+
+
+def test_a_large_call_is_its_parts(g: Client) -> None:
+    pictures = [noise(12 + i % 5, 20, seed=i) for i in range(70)]
+    rows = g.embed_image(pictures)
+    assert rows.shape[0] == 70
+    assert np.array_equal(rows, np.concatenate([g.embed_image(p) for p in pictures]))
+    prompts = ["a red circle", "a blue square"]
+    scores = g.score(pictures, prompts)
+    assert np.array_equal(scores, np.concatenate([g.score(p, prompts) for p in pictures]))
+    assert [entry.index for entry in g.rank(pictures, prompts[0])] == sorted(
+        range(70), key=lambda i: (-scores[i, 0], i)
+    )
+    together = g.gradient(np.stack([planar(p[:12]) for p in pictures[:40]]), prompts)
+    alone = g.gradient(planar(pictures[39][:12]), prompts)
+    assert np.array_equal(together.gradient[39], alone.gradient)
+    texts = [f"picture number {i}" for i in range(600)]
+    assert np.array_equal(g.embed_text(texts)[599], g.embed_text(texts[599])[0])
+
+
+def test_coroutines_get_the_same_numbers(g: Client, daemon: Daemon) -> None:
+    pictures = [noise(16 + i, 24, seed=i) for i in range(20)]
+    expected = [g.score(p, ["a cat", "a dog"]) for p in pictures]
+
+    async def work() -> list[np.ndarray]:
+        async with guidanced.AsyncClient(daemon.endpoint, control=daemon.control) as client:
+            assert (await client.health())["ready"] is True
+            handle = await client.prepare(["a cat", "a dog"])
+            return await asyncio.gather(*(client.score(p, handle) for p in pictures))
+
+    assert all(np.array_equal(a, b) for a, b in zip(asyncio.run(work()), expected))
+
+
 def test_a_mixed_list_keeps_its_order_around_a_broken_file(g: Client) -> None:
     good = [planar(noise(20, 20, seed=i)) for i in range(3)]
     images = [good[0], b"\x89PNG\r\n\x1a\nbroken", np.stack(good[1:])]
@@ -146,7 +220,7 @@ def test_climbing_the_gradient_raises_the_score(g: Client) -> None:
         image = np.clip(image - 0.03 * np.sign(step), 0, 1)
     assert g.gradient(image, handle).score[0] > first.score[0] + 0.2
     g.release(handle)
-    with pytest.raises(ValueError, match="released"):
+    with pytest.raises(guidanced.ArgumentError, match="released"):
         g.gradient(image, handle)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ def daemon() -> Iterator[Callable[[Handler], FakeDaemon]]:
     running: list[FakeDaemon] = []
     with tempfile.TemporaryDirectory(prefix="guidanced-") as folder:
 
-        def start(handler: Handler, endpoint: str | None = None) -> FakeDaemon:
-            fake = FakeDaemon(endpoint or f"ipc://{folder}/{len(running)}", handler)
+        def start(handler: Handler, endpoint: str | None = None, **how: Any) -> FakeDaemon:
+            fake = FakeDaemon(endpoint or f"ipc://{folder}/{len(running)}", handler, **how)
             running.append(fake)
             return fake
 

@@ -111,12 +111,27 @@ Handler = Callable[[Request], Iterable[list[bytes]]]
 
 
 class FakeDaemon:
-    """Answers on one ROUTER socket in a thread until it is stopped."""
+    """Answers on one ROUTER socket in a thread until it is stopped.
 
-    def __init__(self, endpoint: str, handler: Handler) -> None:
+    Unless ``greets`` is false it answers ``hello`` and ``status`` by itself, with ``limits`` and
+    ``threads``, and does not count them among the requests.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        handler: Handler,
+        greets: bool = True,
+        limits: dict[str, int] | None = None,
+        threads: int = 2,
+    ) -> None:
         self.endpoint = endpoint
         self.handler = handler
+        self.greets = greets
+        self.limits = limits or {}
+        self.threads = threads
         self.requests: list[Request] = []
+        self.greetings: list[str] = []
         self._context = zmq.Context()
         self._ready = threading.Event()
         self._stopped = threading.Event()
@@ -134,10 +149,17 @@ class FakeDaemon:
             if socket.poll(20):
                 client, *frames = socket.recv_multipart()
                 request = parse(client, frames)
-                self.requests.append(request)
-                for message in self.handler(request):
+                for message in self._answers(request):
                     socket.send_multipart([client, *message])
         socket.close()
+
+    def _answers(self, request: Request) -> Iterable[list[bytes]]:
+        op = request.header["op"]
+        if self.greets and op in ("hello", "status"):
+            self.greetings.append(op)
+            return [reply(request, {"limits": self.limits, "threads": self.threads})]
+        self.requests.append(request)
+        return self.handler(request)
 
     def stop(self) -> None:
         self._stopped.set()

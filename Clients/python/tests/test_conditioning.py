@@ -71,13 +71,7 @@ def test_every_argument_becomes_a_parameter(daemon) -> None:
         "loras": [{"name": "ink", "strength": 0.5}],
         "datatype": "FP16",
     }
-    assert least == {
-        "prompts": ["a"],
-        "recipe": "sd1",
-        "syntax": "plain",
-        "long_prompts": "error",
-        "datatype": "FP32",
-    }
+    assert least == {"prompts": ["a"]}  # every default is the daemon's
 
 
 def test_outputs_become_attributes(daemon) -> None:
@@ -154,7 +148,7 @@ def test_a_handle_is_prepared_again_after_a_restart(daemon) -> None:
     assert [name for name, _ in operations[:4]] == ["prepare", "condition", "prepare", "condition"]
     assert operations[0][1] == operations[2][1]
     assert operations[0][1]["negative_prompts"] == ["b"] and operations[0][1]["syntax"] == "comfy"
-    assert operations[3][1] == {"handle": "h1", "width": 8, "datatype": "FP32"}
+    assert operations[3][1] == {"handle": "h1", "width": 8}
 
 
 def test_image_conditioning(daemon) -> None:
@@ -167,7 +161,6 @@ def test_image_conditioning(daemon) -> None:
     assert np.array_equal(found.image_embeddings, outputs["image_embeddings"])
     assert found.hidden_states is None
     assert fake.requests[1].params == {
-        "recipe": "unclip",
         "mix": True,
         "weights": [1.0, 2.0, 3.0],
         "prompts": ["a"],

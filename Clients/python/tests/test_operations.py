@@ -27,7 +27,7 @@ def test_the_informing_operations(daemon) -> None:
         "health": {"ready": True},
         "status": {"queued": 0},
     }
-    fake = daemon(answering(lambda r: reply(r, results[r.header["op"]])))
+    fake = daemon(answering(lambda r: reply(r, results[r.header["op"]])), greets=False)
     with Client(fake.endpoint) as g:
         assert g.hello() == {"protocol": "GD01"}
         assert 0 < g.ping() < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 
@@ -57,7 +58,7 @@ def test_a_repetition_gets_the_answer_and_a_late_reply_disturbs_nobody(daemon) -
             return [reply(request, {"n": 2}), reply(request, {"n": 2})]
         return [reply(request, {"n": len(seen)})]
 
-    with Client(daemon(handler).endpoint, timeout=1.2, retries=2) as g:
+    with Client(daemon(handler, greets=False).endpoint, timeout=1.2, retries=2) as g:
         assert g.hello() == {"n": 2}
         assert g.hello() == {"n": 3}
 
@@ -71,7 +72,7 @@ def test_the_next_call_after_a_timeout_ignores_the_late_reply(daemon) -> None:
             return []
         return [reply(late[0], {"late": True}), reply(request, {"late": False})]
 
-    with Client(daemon(handler).endpoint, timeout=0.3, retries=0) as g:
+    with Client(daemon(handler, greets=False).endpoint, timeout=0.3, retries=0) as g:
         with pytest.raises(guidanced.Timeout):
             g.hello()
         assert g.hello() == {"late": False}
@@ -281,3 +282,93 @@ def test_constructor_arguments_are_checked(options, error) -> None:
 def test_an_endpoint_that_is_no_address_is_a_value_error() -> None:
     with Client("carrier-pigeon://coop") as g, pytest.raises(ValueError, match="pigeon"):
         g.ping()
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf")])
+def test_without_a_timeout_a_call_waits_and_states_no_deadline(daemon, timeout) -> None:
+    def slow(request: Request):
+        time.sleep(0.5)
+        return [reply(request)]
+
+    fake = daemon(slow)
+    with Client(fake.endpoint, timeout=timeout, connect_timeout=timeout) as g:
+        start = time.monotonic()
+        g.ping()
+        assert 0.4 < time.monotonic() - start < 5
+    assert len(fake.requests) == 1 and "deadline_ms" not in fake.requests[0].header
+
+
+def test_a_day_is_the_longest_deadline_on_the_wire(daemon) -> None:
+    fake = daemon(answering)
+    with Client(fake.endpoint, timeout=1e9) as g:
+        g.ping()
+        g.ping(deadline=5)
+    assert fake.requests[0].header["deadline_ms"] == 86_400_000
+    assert 4000 < fake.requests[1].header["deadline_ms"] <= 5000
+
+
+def test_a_deadline_holds_for_all_requests_of_a_call(daemon) -> None:
+    def slow(request: Request):
+        time.sleep(0.15)
+        return [reply(request, {}, {"embeddings": np.zeros((request.items(), 1))})]
+
+    fake = daemon(slow, limits={"images": 1})
+    with Client(fake.endpoint, timeout=20) as g:
+        start = time.monotonic()
+        with pytest.raises(guidanced.Timeout):
+            g.embed_image([np.zeros((3, 2, 2), np.float32)] * 30, deadline=0.5)
+        assert time.monotonic() - start < 1.5
+    assert len(fake.requests) <= 4
+
+
+def test_the_timeout_of_a_call_with_a_handle_holds_for_all_its_endpoints(daemon) -> None:
+    def handler(request: Request):
+        return [reply(request, {"handle": "h"})] if request.header["op"] == "prepare" else []
+
+    fakes = [daemon(handler) for _ in range(3)]
+    with Client([fake.endpoint for fake in fakes], timeout=0.6, retries=0) as g:
+        handle = g.prepare("a")
+        start = time.monotonic()
+        with pytest.raises(guidanced.Timeout):
+            g.gradient(np.zeros((3, 4, 4), np.float32), handle)
+        assert time.monotonic() - start < 1.2
+
+
+def test_priority_goes_with_every_request_of_a_call(daemon) -> None:
+    def handler(request: Request):
+        if request.header["op"] == "prepare":
+            return [reply(request, {"handle": "h"})]
+        return [reply(request, {"ranking": []}, {"embeddings": np.zeros((1, 1))})]
+
+    fake = daemon(handler, limits={"images": 1})
+    images = [np.zeros((3, 2, 2), np.float32)] * 2
+    with Client(fake.endpoint) as g:
+        g.rank(images, "a", priority=7)
+        g.embed_text("a", priority=-3)
+        g.embed_text("a")
+    priorities = [request.header.get("priority") for request in fake.requests]
+    assert priorities == [7, 7, 7, 7, -3, None]
+
+
+def test_every_method_takes_priority_and_deadline() -> None:
+    import inspect
+
+    for name, method in inspect.getmembers(Client, inspect.isfunction):
+        if not name.startswith("_") and name != "close":
+            parameters = inspect.signature(method).parameters
+            assert parameters["priority"].default == 0, name
+            assert parameters["deadline"].default is None, name
+
+
+def test_an_interrupted_call_is_cancelled(daemon) -> None:
+    fake = daemon(silent)
+    with Client(fake.endpoint, timeout=20) as g:
+        threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            g.embed_text("a")
+    end = time.monotonic() + 3
+    while len(fake.requests) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    asked, cancel = fake.requests
+    assert cancel.header["op"] == "cancel" and cancel.client == asked.client
+    assert cancel.params == {"id": asked.header["id"]}

@@ -5,8 +5,12 @@
 ...     g.rank(["a.png", "b.png"], "a red circle")
 """
 
-from .client import Client, Texts
+from .arguments import Texts
+from .async_client import AsyncClient
+from .client import Client
 from .errors import (
+    ArgumentError,
+    ArgumentTypeError,
     BadImage,
     BadRequest,
     BadTensor,
@@ -21,6 +25,7 @@ from .errors import (
     MalformedReply,
     Overloaded,
     PromptTooLong,
+    RequestTooLarge,
     ShuttingDown,
     Timeout,
     TooLarge,
@@ -28,6 +33,7 @@ from .errors import (
     Unavailable,
     UnknownModel,
     UnknownOp,
+    UnreadableFile,
     UnsupportedVersion,
 )
 from .images import Images
@@ -48,6 +54,9 @@ from .wire import Input, Reply
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "AsyncClient",
     "BadImage",
     "BadRequest",
     "BadTensor",
@@ -74,6 +83,7 @@ __all__ = [
     "Ranked",
     "Ranking",
     "Reply",
+    "RequestTooLarge",
     "ResultArray",
     "ShuttingDown",
     "Texts",
@@ -84,5 +94,6 @@ __all__ = [
     "Unavailable",
     "UnknownModel",
     "UnknownOp",
+    "UnreadableFile",
     "UnsupportedVersion",
 ]

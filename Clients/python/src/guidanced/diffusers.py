@@ -12,7 +12,8 @@ from typing import Any, Union
 
 import numpy as np
 
-from .client import Client, Texts
+from .arguments import Texts
+from .client import Client
 from .images import Images
 from .results import Conditioning, FloatArray
 

@@ -1,4 +1,8 @@
-"""Every error that the client raises, one class for each code of the wire protocol."""
+"""Every error that the client raises, one class for each code of the wire protocol.
+
+Where Python has a class of its own for what went wrong (ValueError, TypeError, OSError,
+TimeoutError, ConnectionError), the error is one of those too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ class Error(Exception):
 
     Attributes:
         code: the wire protocol's code (``"bad_image"``, …), or the client's own ``"timeout"``,
-            ``"unavailable"``, ``"malformed_reply"``, ``"closed"``.
+            ``"unavailable"``, ``"malformed_reply"``, ``"closed"``, ``"unreadable_file"``.
         message: one sentence for a person.
         field: what the daemon says is wrong (``"params.metric"``, ``"inputs[0]"``), if it names it.
         retry_after: seconds after which the daemon suggests another try, if it does.
@@ -39,6 +43,17 @@ class Error(Exception):
         place = f" ({self.field})" if self.field else ""
         return f"{self.code}: {self.message}{place}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call the class with the message alone, and lose the rest.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[Error], arguments: tuple[Any, ...], state: dict[str, Any]) -> Error:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
+
 
 class UnsupportedVersion(Error):
     """The daemon does not speak this client's version of the protocol."""
@@ -50,6 +65,14 @@ class BadRequest(Error):
     """A parameter is missing, of the wrong kind, or has an unknown value."""
 
     code = "bad_request"
+
+
+class ArgumentError(BadRequest, ValueError):
+    """An argument of a call that no daemon would take; nothing was sent."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of the wrong type; nothing was sent."""
 
 
 class UnknownOp(Error):
@@ -76,10 +99,20 @@ class BadImage(Error):
     code = "bad_image"
 
 
+class UnreadableFile(BadImage, OSError):
+    """The file of an image is missing or cannot be read."""
+
+    code = "unreadable_file"
+
+
 class TooLarge(Error):
     """A request, an image or a text is above one of the daemon's limits."""
 
     code = "too_large"
+
+
+class RequestTooLarge(TooLarge, ArgumentError):
+    """What was handed in does not fit into a request; nothing was sent."""
 
 
 class PromptTooLong(Error):

@@ -1,27 +1,29 @@
-"""What callers hand in as images, turned into the wire's inputs without changing an item's place."""
+"""What callers hand in as images, cut into requests without changing an item's place."""
 
 from __future__ import annotations
 
-import io
 import os
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .wire import Input, as_frame
+from .errors import ArgumentError, Error, ItemError, ItemFailure, TooLarge
+from .limits import FEWEST_IMAGES, Limits
+from .pieces import Piece, Shape, read, shape_of
+from .wire import Input
 
 Images = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, NDArray[Any], Sequence[Any], Any]
 """One image, one batch, or a list that mixes any of these:
 
-- a path (``str`` or ``os.PathLike``) or the ``bytes`` of an encoded file; PNG goes to the daemon as
-  it is, other formats are decoded here when Pillow is installed and can read them;
-- a PIL image;
+- a path (``str`` or ``os.PathLike``), the ``bytes`` of an encoded file, or a file object opened in
+  binary mode; PNG goes to the daemon as it is, other formats are decoded here when Pillow is installed
+  and can read them;
+- a PIL image of any mode;
 - a ``uint8`` array ``[H, W, 3]``, ``[H, W, 4]``, ``[N, H, W, 3]`` or ``[N, H, W, 4]``, 0–255;
+- a ``uint8`` torch tensor in torch's order, ``[3, H, W]``, ``[4, H, W]`` or ``[N, …]``, or in that of arrays;
 - a float array or torch tensor ``[3, H, W]`` or ``[N, 3, H, W]``, 0–1 (float16, float32, bfloat16 as
   they are, float64 as float32); it takes the differentiable preprocessing.
 """
@@ -29,38 +31,40 @@ Images = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, NDArray[An
 MERGE_LIMIT = 1 << 20
 """Neighbouring raw arrays of one shape travel in one frame while each is at most this many bytes."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "I;16", "I"})
+_ENTRY = 120
+"""More than the bytes that a frame's entry takes up in the header."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One element of the caller's list: ``count`` items in one frame.
-
-    ``gradient_shape`` is the shape of the gradient with respect to this element, ``None`` where only
-    the daemon knows it (an encoded file). ``batched`` tells ``[N, …]`` from a single image.
-    """
-
-    input: Input
-    count: int
-    batched: bool
-    gradient_shape: tuple[int, ...] | None
-
-
-@dataclass(frozen=True)
-class Collected:
-    """All images of one call, in the caller's order.
+class Listed:
+    """All images of one call, in the caller's order, not read yet.
 
     ``single`` is true when the caller gave one element and no list.
     """
 
-    pieces: tuple[Piece, ...]
+    elements: tuple[Any, ...]
+    shapes: tuple[Shape, ...]
     single: bool
 
     @property
     def count(self) -> int:
-        """How many items the daemon will count."""
-        return sum(piece.count for piece in self.pieces)
+        """The items of all elements."""
+        return sum(shape.count for shape in self.shapes)
+
+
+@dataclass
+class Batch:
+    """What one request holds: pieces, and the items' numbers in the call."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, piece: Piece, first: int) -> None:
+        """Puts a piece, whose items are numbered from ``first``, behind the others."""
+        self.pieces.append(piece)
+        self.indices += range(first, first + piece.count)
+        self.size += piece.size
 
     def inputs(self) -> list[Input]:
         """The request's inputs; runs of small raw arrays of equal shape are joined in order."""
@@ -75,134 +79,120 @@ class Collected:
             merged.append(_join(run))
         return merged
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """The first and the second half of the items; there are at least two."""
+        middle = len(self.indices) // 2
+        first, second = Batch(), Batch()
+        place = 0
+        for piece in self.pieces:
+            cut = min(max(middle - place, 0), piece.count)
+            if cut > 0:
+                first.add(piece.part(0, cut), self.indices[place])
+            if cut < piece.count:
+                second.add(piece.part(cut, piece.count), self.indices[place + cut])
+            place += piece.count
+        return first, second
 
-def collect(images: Images) -> Collected:
-    """Reads and checks images of any accepted form.
 
-    Raises TypeError or ValueError naming the element that is no image, and OSError for a path that
-    cannot be read. Whether a file can be decoded is for the daemon to say, item by item.
+def list_images(images: Images) -> Listed:
+    """The elements of what a caller gave, and what is known of them unread.
+
+    Raises ArgumentError for an empty list.
     """
+    single = _is_element(images)
+    elements: tuple[Any, ...] = (images,) if single else _all(images)
+    if not elements:
+        raise ArgumentError("images: expected at least one image, found none")
+    return Listed(elements, tuple(map(shape_of, elements)), single)
+
+
+def _all(images: Any) -> tuple[Any, ...]:
+    return tuple(images)
+
+
+def _is_element(images: Any) -> bool:
     if isinstance(images, (list, tuple)):
-        if not images:
-            raise ValueError("images: expected at least one image, found an empty list")
-        return Collected(
-            tuple(_piece(entry, f"images[{index}]") for index, entry in enumerate(images)),
-            single=False,
-        )
-    return Collected((_piece(images, "images"),), single=True)
+        return False
+    for name in ("shape", "read", "__fspath__", "convert", "__array__"):
+        if hasattr(images, name):
+            return True
+    # A generator, a map, the values of a dictionary; a single thing that is no image is one, too.
+    return isinstance(images, (str, bytes, bytearray, dict)) or not isinstance(images, Iterable)
 
 
-def _piece(image: Any, where: str) -> Piece:
-    if isinstance(image, (str, os.PathLike)):
-        return _encoded(Path(image).read_bytes())
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return _encoded(bytes(image))
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(image, pil.Image):
-        return _pil(image, where)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(image, torch.Tensor):
-        return _tensor(image, torch, where)
-    if isinstance(image, np.ndarray):
-        return _array(image, where)
-    raise TypeError(
-        f"{where}: expected a path, bytes, a PIL image, a numpy array or a torch tensor, "
-        f"found {type(image).__name__}"
+def inputs_of(images: Images) -> list[Input]:
+    """The inputs of one request with all images, for ``Client.request``.
+
+    Raises ItemError for images that cannot be read.
+    """
+    return whole_batch(list_images(images), Limits()).inputs()
+
+
+def whole_batch(listed: Listed, limits: Limits) -> Batch:
+    """All images for one request, whatever a large call is cut into.
+
+    Raises ItemError for images that cannot be read, and TooLarge.
+    """
+    batch = Batch()
+    failures: list[ItemFailure] = []
+    for entry in batches(listed, limits):
+        if isinstance(entry, ItemFailure):
+            failures.append(entry)
+        else:
+            for piece in entry.pieces:
+                batch.add(piece, len(batch.indices))
+    if failures:
+        raise ItemError(failures, None) from failures[0].error
+    if batch.size > limits.request_bytes:
+        raise TooLarge(f"{batch.size} bytes; the daemon takes {limits.request_bytes} in one request")
+    return batch
+
+
+def batches(listed: Listed, limits: Limits) -> Iterator[Batch | ItemFailure]:
+    """The images cut into requests, each read only when its turn comes, and what failed unsent."""
+    # Up to so many images are one request.
+    most = limits.images_at_once if listed.count > FEWEST_IMAGES else limits.images
+    batch = Batch()
+    first = 0
+    for element, shape in zip(listed.elements, listed.shapes):
+        indices = range(first, first + shape.count)
+        first += shape.count
+        try:
+            piece = read(element)
+            _require_room(piece, limits)
+        except Error as problem:
+            for index in indices:
+                yield ItemFailure(index, problem)
+            continue
+        each = piece.size // piece.count
+        start = 0
+        while start < piece.count:
+            if batch.pieces and _is_full(batch, each, most, limits):
+                yield batch
+                batch = Batch()
+            fitting = max(1, (limits.bytes_at_once - batch.size) // max(each, 1))
+            end = min(piece.count, start + fitting, start + most - len(batch.indices))
+            batch.add(piece.part(start, end), indices[start])
+            start = end
+    if batch.pieces:
+        yield batch
+
+
+def _require_room(piece: Piece, limits: Limits) -> None:
+    each = piece.size // piece.count
+    if each > limits.request_bytes:
+        raise TooLarge(f"{each} bytes; the daemon takes {limits.request_bytes} in one request")
+
+
+def _is_full(batch: Batch, each: int, most: int, limits: Limits) -> bool:
+    """Whether there is no room for another image of so many bytes."""
+    frames = len(batch.pieces) + 1
+    return (
+        len(batch.indices) >= most
+        or frames > limits.inputs
+        or batch.size + each > limits.bytes_at_once
+        or frames * _ENTRY > limits.header_room // 2
     )
-
-
-def _encoded(data: bytes) -> Piece:
-    if not data.startswith(_PNG):
-        decoded = _decode_elsewhere(data)
-        if decoded is not None:
-            return decoded
-    kind = "image/png" if data.startswith(_PNG) else None
-    return Piece(Input("images", "BYTES", data, content_type=kind), 1, False, None)
-
-
-def _decode_elsewhere(data: bytes) -> Piece | None:
-    """A JPEG, WebP, … decoded by Pillow; None when that is not possible."""
-    try:
-        from PIL import Image
-    except ImportError:
-        return None
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _pil(image, "images")
-    except Exception:  # whatever Pillow finds wrong, the daemon reports for this item alone
-        return None
-
-
-def _pil(image: Any, where: str) -> Piece:
-    if image.mode in ("RGB", "RGBA"):
-        return _array(np.asarray(image, dtype=np.uint8), where)
-    if image.mode in _PNG_MODES:
-        # Palettes, grey and bilevel pictures keep their mode, whose conversion is part of parity.
-        buffer = io.BytesIO()
-        image.save(buffer, format="PNG", compress_level=1)
-        return _encoded(buffer.getvalue())
-    return _array(np.asarray(image.convert("RGB"), dtype=np.uint8), where)
-
-
-def _tensor(tensor: Any, torch: Any, where: str) -> Piece:
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        bits = tensor.view(torch.int16).numpy().view(np.uint16)
-        return _floats(bits, "BF16", where)
-    return _array(tensor.numpy(), where)
-
-
-def _array(array: NDArray[Any], where: str) -> Piece:
-    if array.dtype == np.uint8:
-        return _bytes(array, where)
-    if array.dtype.kind == "f" and array.dtype.itemsize == 2:
-        return _floats(array.astype("<f2", copy=False), "FP16", where)
-    if array.dtype.kind == "f":
-        return _floats(array.astype("<f4", copy=False), "FP32", where)
-    raise TypeError(
-        f"{where}: expected uint8 [H, W, 3] or floats [3, H, W] in 0–1, found {array.dtype} "
-        f"{list(array.shape)}"
-    )
-
-
-def _bytes(array: NDArray[Any], where: str) -> Piece:
-    shape = array.shape
-    if array.ndim not in (3, 4) or shape[-1] not in (3, 4):
-        hint = "; channels come last in uint8 arrays" if 3 in shape[:2] else ""
-        raise ValueError(
-            f"{where}: expected a uint8 array [H, W, 3], [H, W, 4] or [N, H, W, …], "
-            f"found {list(shape)}{hint}"
-        )
-    batched = array.ndim == 4
-    full = shape if batched else (1, *shape)
-    _require_items(full, where)
-    planar = (3, full[1], full[2])
-    data = np.ascontiguousarray(array).reshape(full)
-    return Piece(
-        Input("images", "UINT8", data, full),
-        full[0],
-        batched,
-        (full[0], *planar) if batched else planar,
-    )
-
-
-def _floats(array: NDArray[Any], datatype: str, where: str) -> Piece:
-    shape = array.shape
-    if array.ndim not in (3, 4) or shape[-3] != 3:
-        hint = "; channels come first in float arrays" if shape[-1:] == (3,) else ""
-        raise ValueError(
-            f"{where}: expected a float array [3, H, W] or [N, 3, H, W], found {list(shape)}{hint}"
-        )
-    batched = array.ndim == 4
-    full = shape if batched else (1, *shape)
-    _require_items(full, where)
-    data = np.ascontiguousarray(array).reshape(full)
-    return Piece(Input("images", datatype, data, full), full[0], batched, shape)
-
-
-def _require_items(shape: tuple[int, ...], where: str) -> None:
-    if 0 in shape:
-        raise ValueError(f"{where}: an array without pixels, {list(shape)}")
 
 
 def _joins(first: Piece, second: Piece) -> bool:
@@ -210,14 +200,10 @@ def _joins(first: Piece, second: Piece) -> bool:
     return (
         a.datatype == b.datatype != "BYTES"
         and a.shape[1:] == b.shape[1:]
-        and _size(a) // a.shape[0] <= MERGE_LIMIT
-        and _size(a) <= 16 * MERGE_LIMIT
-        and _size(b) <= 16 * MERGE_LIMIT
+        and first.size // first.count <= MERGE_LIMIT
+        and first.size <= 16 * MERGE_LIMIT
+        and second.size <= 16 * MERGE_LIMIT
     )
-
-
-def _size(entry: Input) -> int:
-    return len(as_frame(entry.payload))
 
 
 def _join(run: Sequence[Piece]) -> Input:

@@ -42,6 +42,15 @@ class ResultArray(np.ndarray[Any, np.dtype[np.float32]]):
         self.items = ()
         self.fingerprint = None
 
+    def __reduce__(self) -> Any:
+        whole: Any = super().__reduce__()
+        make, arguments, state = whole
+        return make, arguments, (state, self.items, self.fingerprint)
+
+    def __setstate__(self, state: Any) -> None:
+        values, self.items, self.fingerprint = state
+        super().__setstate__(values)
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -182,8 +191,9 @@ class Handle:
 
     ``conditioning`` holds what was prepared for ``condition``, by the wire's names.
 
-    A handle belongs to the client that made it. It outlives a restart of the daemon, because the
-    client prepares it anew where the daemon does not know it.
+    A handle belongs to the client that made it, and to pickled copies of that client. It outlives a
+    restart of the daemon, because the client prepares it anew where the daemon does not know it
+    (``params`` is what it sends then).
     """
 
     id: str
@@ -192,4 +202,5 @@ class Handle:
     metric: str = "cosine"
     model: str | None = None
     conditioning: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     result: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -11,7 +11,15 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Error, ItemFailure, MalformedReply, from_wire
+from .errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    Error,
+    ItemFailure,
+    MalformedReply,
+    RequestTooLarge,
+    from_wire,
+)
 
 MAGIC = b"GD01"
 """Frame 0 of every message."""
@@ -90,7 +98,8 @@ def encode_request(
 ) -> list[Frame]:
     """The frames of a request: magic, header, one frame for each input.
 
-    Raises ValueError when the header would be above 1 MiB or params are not JSON.
+    Raises RequestTooLarge when the header would be above 1 MiB, and ArgumentError when params are not
+    JSON.
     """
     header: dict[str, Any] = {"id": identifier, "op": op}
     if model is not None:
@@ -101,14 +110,28 @@ def encode_request(
         header["priority"] = priority
     header["params"] = dict(params)
     header["inputs"] = [entry.header() for entry in inputs]
-    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    encoded = text.encode("utf-8")
+    try:
+        text = json.dumps(
+            header, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+        )
+        encoded = text.encode("utf-8")
+    except TypeError as problem:
+        raise ArgumentTypeError(f"{op}: {problem}") from None
+    except (ValueError, RecursionError) as problem:  # also a lone surrogate
+        raise ArgumentError(f"{op}: {problem}") from None
     if len(encoded) > MAXIMUM_HEADER_BYTES:
-        raise ValueError(
+        raise RequestTooLarge(
             f"the request's header is {len(encoded)} bytes, the protocol allows "
             f"{MAXIMUM_HEADER_BYTES}: send fewer or shorter texts, or fewer files, in one call"
         )
     return [MAGIC, encoded, *(as_frame(entry.payload) for entry in inputs)]
+
+
+def _plain(value: object) -> object:
+    """Numbers and arrays of numpy as JSON has them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"expected what JSON can carry, found {type(value).__name__}")
 
 
 def as_frame(payload: Payload) -> Frame:
