@@ -11,8 +11,10 @@ public enum EncoderError: Error, Equatable, Sendable {
     case tensor(path: String, name: String, expected: String, actual: String)
     /// A field of a configuration file that is missing or out of range.
     case configuration(path: String, field: String, expected: String, actual: String)
-    /// An encoded image that cannot be decoded, or pixels that cannot be used.
+    /// An encoded image that cannot be decoded, pixels that cannot be used, or what they come to.
     case image(expected: String, actual: String)
+    /// A text that comes to nothing that can be used.
+    case text(expected: String, actual: String)
     /// An image or document over a stated limit (a decompression bomb, for one).
     case tooLarge(what: String, limit: Int, actual: Int)
     /// A prompt with more tokens than the text tower has positions; `excess` is the text that
@@ -35,6 +37,8 @@ extension EncoderError: CustomStringConvertible {
             "\(path): field \"\(field)\": expected \(expected), found \(actual)"
         case .image(let expected, let actual):
             "image: expected \(expected), found \(actual)"
+        case .text(let expected, let actual):
+            "text: expected \(expected), found \(actual)"
         case .tooLarge(let what, let limit, let actual):
             "\(what): at most \(limit) allowed, found \(actual)"
         case .promptTooLong(let tokens, let limit, let excess):

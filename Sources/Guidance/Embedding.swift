@@ -31,18 +31,24 @@ public enum Embedding {
         return min(max(dot(a, b) / lengths, -1), 1)
     }
 
+    /// Means of unit vectors that are shorter than this have cancelled: what is left of them is
+    /// rounding.
+    static let leastMean = 1e-6
+
     /// The renormalised mean of unit vectors: how several prompt templates become one class vector
     /// (Radford et al. 2021, §3.1.4).
     ///
     /// - Parameter vectors: at least one vector, all of one width; each is normalised first.
-    public static func normalizedMean(_ vectors: [[Float]]) -> [Float] {
-        guard let width = vectors.first?.count else { return [] }
+    /// - Returns: a unit vector, or `nil` when the vectors cancel.
+    public static func normalizedMean(_ vectors: [[Float]]) -> [Float]? {
+        guard let width = vectors.first?.count else { return nil }
         var sum = [Double](repeating: 0, count: width)
         for vector in vectors {
             let length = norm(vector)
             guard length > 0 else { continue }
             for index in 0..<width { sum[index] += Double(vector[index]) / length }
         }
-        return normalized(sum.map { Float($0 / Double(vectors.count)) })
+        let mean = sum.map { Float($0 / Double(vectors.count)) }
+        return norm(mean) >= leastMean ? normalized(mean) : nil
     }
 }

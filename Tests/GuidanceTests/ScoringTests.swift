@@ -23,6 +23,8 @@ import Testing
         #expect(ranking.map(\.index) == [2, 4, 0, 3])
         #expect(Ranking.best([0.1, 0.2], limit: 1).map(\.index) == [1])
         #expect(Ranking.best([nil, nil]).isEmpty)
+        // What is no number has no place in an order, least of all the first.
+        #expect(Ranking.best([-0.5, .nan, -0.1]).map(\.index) == [2, 0])
     }
 
     @Test func probabilitiesAreASoftmaxOfScaledCosines() {
@@ -38,9 +40,24 @@ import Testing
     @Test func templatesAreFilledLabelByLabel() throws {
         let zeroShot = try ZeroShot(labels: ["cat", "{} dog"], templates: ["a {}.", "{}"])
         #expect(zeroShot.texts == ["a cat.", "cat", "a {} dog.", "{} dog"])
-        let vectors = zeroShot.classVectors([[2, 0], [0, 3], [1, 0], [1, 0]])
+        let vectors = try zeroShot.classVectors([[2, 0], [0, 3], [1, 0], [1, 0]])
         #expect(abs(vectors[0][0] - Float(0.5.squareRoot())) < 1e-6)
         #expect(vectors[1] == [1, 0])
+    }
+
+    /// Their mean is rounding, or nothing: it would make every image equally likely.
+    @Test func refusesALabelWhoseTemplatesCancel() throws {
+        let zeroShot = try ZeroShot(labels: ["cat", "dog"], templates: ["a {}.", "no {}."])
+        let close: [Float] = [0.6, 0.8]
+        for opposite in [[-3, 0], [-3, 1e-7]] as [[Float]] {
+            #expect(
+                throws: GuidanceError.parameter(
+                    field: "labels[1]",
+                    expected: "templates whose embeddings have a mean with a direction",
+                    actual: "2 that cancel to length 0")
+            ) { try zeroShot.classVectors([close, close, [1, 0], opposite]) }
+        }
+        #expect(try zeroShot.classVectors([close, close, [1, 0], [-1, 0.1]])[1][1] > 0.99)
     }
 
     @Test(

@@ -8,6 +8,8 @@ import JSON
 struct ConditioningWork: Sendable {
     private struct Pending: Sendable {
         let index: Int
+        /// The parameter at fault when it comes to nothing.
+        let field: String
         let key: ConditioningKey
         /// One an encoder.
         let prompts: [EncoderPrompt]
@@ -119,7 +121,9 @@ struct ConditioningWork: Sendable {
                 }
                 places.append(own)
             }
-            pending.append(Pending(index: index, key: key, prompts: compiled, rows: places))
+            pending.append(
+                Pending(
+                    index: index, field: placed.field, key: key, prompts: compiled, rows: places))
         }
         self.pending = pending
         self.rows = rows
@@ -149,10 +153,15 @@ struct ConditioningWork: Sendable {
                         try run(group.map { rows[$0] }, worker)
                     }
                     for (index, row) in group.enumerated() {
-                        results[row] = encoded.map { $0[index] }.mapError { WireFault($0) }
-                        if let key = rows[row].emptyKey, case .success(let all) = encoded {
+                        let result = Result { () throws(EncoderError) in
+                            let encoded = try encoded.get()[index]
+                            try ConditioningWork.check(encoded)
+                            return encoded
+                        }
+                        results[row] = result.mapError { WireFault($0) }
+                        if let key = rows[row].emptyKey, case .success(let encoded) = result {
                             encoders.variants.emptyRows.insert(
-                                all[index], bytes: all[index].bytes, for: key)
+                                encoded, bytes: encoded.bytes, for: key)
                         }
                     }
                     left = left.dropFirst(group.count)
@@ -172,6 +181,22 @@ struct ConditioningWork: Sendable {
             hiding: rows.map(\.hidden), state: entry.state, wantsHidden: wantsHidden,
             encoder: encoder,
             workspace: worker.workspace(for: encoder.tower))
+    }
+
+    /// Checks what came out of a tower, before weights are applied to it.
+    private static func check(_ row: EncodedRow) throws(EncoderError) {
+        try ResultCheck.finite(row.hidden, from: .text, named: "hidden states")
+        if let pooled = row.pooled {
+            try ResultCheck.embedding(pooled, from: .text, named: "a pooled vector")
+        }
+    }
+
+    /// Checks what weights, blends and joins made of it.
+    private static func check(_ vectors: PromptVectors) throws(EncoderError) {
+        for part in vectors.segments.flatMap(\.parts) {
+            try ResultCheck.finite(part.hidden, from: .text, named: "weighted hidden states")
+            try ResultCheck.finite(part.pooled ?? [], from: .text, named: "a pooled vector")
+        }
     }
 
     /// Every prompt's vectors, in order; after the stages have run.
@@ -199,7 +224,13 @@ struct ConditioningWork: Sendable {
                 guard let result = results[place] else {
                     throw WireFault(.internal, "a row of tokens was not run")
                 }
-                encoded.append(try result.get())
+                do throws(WireFault) {
+                    encoded.append(try result.get())
+                } catch {
+                    var fault = error
+                    fault.field = fault.field ?? prompt.field
+                    throw fault
+                }
             }
             parts.append(program.combine(encoded, wantsHidden: recipe.hasHiddenStates))
         }
@@ -208,16 +239,21 @@ struct ConditioningWork: Sendable {
             "encoders": .array(prompt.prompts.map { .object($0.report) })
         ]
         report["segments"] = prompt.prompts[0].schedule
+        let vectors: PromptVectors
         do throws(GuidanceError) {
-            return FinishedPrompt(
-                vectors: try recipe.join(parts, width: encoders.settings.hiddenWidth),
-                report: report, droppedTokens: dropped?.droppedTokens ?? 0,
-                droppedText: dropped?.conditionings.flatMap(\.droppedText).joined(separator: " ")
-                    ?? "",
-                ignoredText: prompt.prompts[0].compiled.ignoredText)
+            vectors = try recipe.join(parts, width: encoders.settings.hiddenWidth)
         } catch {
             throw WireFault(error)
         }
+        do throws(EncoderError) {
+            try ConditioningWork.check(vectors)
+        } catch {
+            throw WireFault(error, field: prompt.field)
+        }
+        return FinishedPrompt(
+            vectors: vectors, report: report, droppedTokens: dropped?.droppedTokens ?? 0,
+            droppedText: dropped?.conditionings.flatMap(\.droppedText).joined(separator: " ") ?? "",
+            ignoredText: prompt.prompts[0].compiled.ignoredText)
     }
 }
 

@@ -82,7 +82,6 @@ enum ConditionImageOperation: Operation {
             var outcome = Outcome(
                 model: model, result: ["recipe": .string(recipe.rawValue)],
                 warnings: warnings + (texts?.truncationWarnings ?? []))
-            let rows = values.all.map { try? $0?.get() }
             if mix {
                 outcome.outputs = [
                     try mixed(values, texts, weights, datatype, width: side.tower.embeddingWidth)
@@ -90,24 +89,28 @@ enum ConditionImageOperation: Operation {
                 outcome.result["mix"] = true
                 return outcome
             }
-            outcome.items = ImageStage.faults(values)
+            let name = recipe.takesHiddenStates ? "hidden_states" : "image_embeddings"
+            let rows = ItemRows(values.all, datatype, named: name)
+            outcome.items = rows.faults
             if recipe.takesHiddenStates {
-                guard case .success(let zeros) = against[0] else {
+                guard let zeros = try against[0]?.get() else {
                     throw WireFault(.internal, "the image of zeros was not encoded")
                 }
                 let shape = [side.tower.configuration.tokens, side.tower.configuration.width]
                 outcome.outputs = [
-                    try output("hidden_states", rows, shape, datatype),
-                    try output(
-                        "negative_hidden_states", rows.map { _ in zeros }, shape, datatype),
+                    try rows.output(name, shape, datatype),
+                    try Output(
+                        name: "negative_" + name, shape: [count] + shape,
+                        values: (0..<count).flatMap { _ in zeros }, datatype: datatype),
                 ]
             } else {
                 let width = side.tower.embeddingWidth
                 let zeros = [Float](repeating: 0, count: width)
                 outcome.outputs = [
-                    try output("image_embeddings", rows, [width], datatype),
-                    try output(
-                        "negative_image_embeddings", rows.map { _ in zeros }, [width], datatype),
+                    try rows.output(name, [width], datatype),
+                    try Output(
+                        name: "negative_" + name, shape: [count, width],
+                        values: (0..<count).flatMap { _ in zeros }, datatype: datatype),
                 ]
             }
             return outcome
@@ -168,10 +171,14 @@ enum ConditionImageOperation: Operation {
         do throws(EncoderError) {
             let workspace = worker.workspace(for: side.tower)
             guard recipe.takesHiddenStates else {
-                return try side.tower.embed(pixels, workspace: workspace)
+                let embedding = try side.tower.embed(pixels, workspace: workspace)
+                try ResultCheck.embedding(embedding, from: .image)
+                return embedding
             }
             let states = try side.tower.hiddenStates(pixels, workspace: workspace)
-            return states[max(states.count - 2, 0)]
+            let wanted = states[max(states.count - 2, 0)]
+            try ResultCheck.finite(wanted, from: .image, named: "hidden states")
+            return wanted
         } catch {
             throw WireFault(error)
         }
@@ -199,19 +206,15 @@ enum ConditionImageOperation: Operation {
         for (row, weight) in zip(rows, weights) {
             for index in 0..<width { sum[index] += weight * Double(row[index]) }
         }
+        let mixed = sum.map { Float($0) }
+        // Against the pieces: what is left where they cancel is rounding.
+        let pieces = zip(rows, weights).reduce(0) { $0 + abs($1.1) * Embedding.norm($1.0) }
+        guard mixed.allSatisfy(\.isFinite), Embedding.norm(mixed) > 1e-6 * pieces else {
+            throw .parameter(
+                "weights", expected: "weights with which the embeddings do not cancel",
+                actual: "a mix of length \(Embedding.norm(mixed))")
+        }
         return try Output(
-            name: "image_embeddings", shape: [1, width], values: sum.map { Float($0) },
-            datatype: datatype)
-    }
-
-    private static func output(
-        _ name: String, _ rows: [[Float]?], _ shape: [Int], _ datatype: OutputDatatype
-    ) throws(WireFault) -> Output {
-        let size = shape.reduce(1, *)
-        var values: [Float] = []
-        values.reserveCapacity(rows.count * size)
-        for row in rows { values += row ?? [Float](repeating: .nan, count: size) }
-        return try Output(
-            name: name, shape: [rows.count] + shape, values: values, datatype: datatype)
+            name: "image_embeddings", shape: [1, width], values: mixed, datatype: datatype)
     }
 }

@@ -60,19 +60,15 @@ enum EmbedTextOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: [stage.stage]) { () throws(WireFault) in
-            var outcome = Outcome(model: model, warnings: warnings + stage.truncationWarnings)
-            let results = stage.results
-            for (index, result) in results.enumerated() {
-                if case .failure(let fault) = result {
-                    outcome.items.append(ItemFault(index: index, error: fault))
-                }
-            }
-            outcome.outputs = [
-                try .embeddings(
-                    results.map { try? $0.get().embedding }, width: stage.tower.embeddingWidth,
-                    normalize: normalize, datatype: datatype)
-            ]
-            return outcome
+            let rows = ItemRows(
+                stage.results.map { $0.map { Embedding.vector($0.embedding, normalize) } },
+                datatype, named: "embeddings")
+            return Outcome(
+                model: model,
+                outputs: [
+                    try rows.output("embeddings", [stage.tower.embeddingWidth], datatype)
+                ],
+                items: rows.faults, warnings: warnings + stage.truncationWarnings)
         }
     }
 }
@@ -89,33 +85,20 @@ enum EmbedImageOperation: Operation {
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: stage.stages) { () throws(WireFault) in
+            let rows = ItemRows(
+                stage.rows { _, image in Embedding.vector(image, normalize) }, datatype,
+                named: "embeddings")
             return Outcome(
                 model: model,
-                outputs: [
-                    try .embeddings(
-                        stage.embeddings, width: stage.embeddingWidth, normalize: normalize,
-                        datatype: datatype)
-                ],
-                items: stage.faults, warnings: warnings)
+                outputs: [try rows.output("embeddings", [stage.embeddingWidth], datatype)],
+                items: rows.faults, warnings: warnings)
         }
     }
 }
 
-extension Output {
-    /// `embeddings` [N, D]; items that failed are rows of NaN.
-    fileprivate static func embeddings(
-        _ rows: [[Float]?], width: Int, normalize: Bool, datatype: OutputDatatype
-    ) throws(WireFault) -> Output {
-        var values: [Float] = []
-        values.reserveCapacity(rows.count * width)
-        for row in rows {
-            if let row {
-                values += normalize ? Embedding.normalized(row) : row
-            } else {
-                values += repeatElement(.nan, count: width)
-            }
-        }
-        return try Output(
-            name: "embeddings", shape: [rows.count, width], values: values, datatype: datatype)
+extension Embedding {
+    /// An embedding as it was asked for.
+    fileprivate static func vector(_ embedding: [Float], _ normalize: Bool) -> [Float] {
+        normalize ? normalized(embedding) : embedding
     }
 }

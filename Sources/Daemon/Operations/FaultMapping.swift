@@ -11,7 +11,7 @@ extension WireFault {
             case .image: .badImage
             case .tooLarge: .tooLarge
             case .promptTooLong: .promptTooLong
-            case .unsupported, .configuration: .badRequest
+            case .text, .unsupported, .configuration: .badRequest
             case .file, .malformed, .tensor: .internal
             }
         self.init(code, error.description, field: field)

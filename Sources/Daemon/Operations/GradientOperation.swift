@@ -64,11 +64,15 @@ enum GradientOperation: Operation {
         return WorkPlan(stages: prompts.stages + [combine] + stages) {
             () throws(WireFault) in
             if case .failure(let fault) = objectives[0] { throw fault }
-            let results = computed.all.map { try? $0?.get() }
+            let rows = ItemRows(computed.all) { item throws(WireFault) in
+                try datatype.check(item.gradient.gradient, named: "gradient")
+                try datatype.check([item.gradient.loss], named: "loss")
+                try datatype.check([item.gradient.score], named: "score")
+            }
             return Outcome(
                 model: model, result: ["loss": .string(loss.rawValue)],
-                outputs: try outputs(results, datatype), items: ImageStage.faults(computed),
-                warnings: warnings + prompts.warnings)
+                outputs: try outputs(rows.values, datatype), items: rows.faults,
+                warnings: warnings + prompts.warnings + vanishing(rows.values, datatype))
         }
     }
 
@@ -115,8 +119,8 @@ enum GradientOperation: Operation {
                 sources, tower: side.tower, workspace: worker.gradientWorkspace(for: side.tower))
         }
         for (index, entry) in ready.enumerated() {
-            computed[entry.item] = results.map {
-                Computed(height: entry.height, width: entry.width, gradient: $0[index])
+            computed[entry.item] = results.flatMap { $0[index] }.map {
+                Computed(height: entry.height, width: entry.width, gradient: $0)
             }.mapError { WireFault($0) }
         }
     }
@@ -158,21 +162,11 @@ enum GradientOperation: Operation {
             let isUniform = known.allSatisfy {
                 $0.height == first.height && $0.width == first.width
             }
-            let size = 3 * first.height * first.width
             if isUniform {
-                var values: [Float] = []
-                values.reserveCapacity(results.count * size)
-                for result in results {
-                    if let result {
-                        values += result.gradient.gradient
-                    } else {
-                        values += repeatElement(.nan, count: size)
-                    }
-                }
                 outputs.append(
                     try Output(
-                        name: "gradient", shape: [results.count, 3, first.height, first.width],
-                        values: values, datatype: datatype))
+                        name: "gradient", shape: [3, first.height, first.width],
+                        rows: results.map { $0?.gradient.gradient }, datatype: datatype))
             } else {
                 for (index, result) in results.enumerated() {
                     guard let result else { continue }
@@ -185,12 +179,27 @@ enum GradientOperation: Operation {
         }
         outputs.append(
             try Output(
-                name: "loss", shape: [results.count],
-                values: results.map { $0?.gradient.loss ?? .nan }, datatype: datatype))
+                name: "loss", shape: [], rows: results.map { $0.map { [$0.gradient.loss] } },
+                datatype: datatype))
         outputs.append(
             try Output(
-                name: "score", shape: [results.count],
-                values: results.map { $0?.gradient.score ?? .nan }, datatype: datatype))
+                name: "score", shape: [], rows: results.map { $0.map { [$0.gradient.score] } },
+                datatype: datatype))
         return outputs
+    }
+
+    /// Gradients that are small become 0 where the datatype has no such numbers: a warning when that
+    /// happens to more than one value in a hundred.
+    private static func vanishing(
+        _ results: [Computed?], _ datatype: OutputDatatype
+    ) -> [String] {
+        let gradients = results.compactMap { $0?.gradient.gradient }
+        let lost = gradients.reduce(0) { $0 + datatype.vanishing($1) }
+        let count = gradients.reduce(0) { $0 + $1.count }
+        guard lost * 100 > count else { return [] }
+        return [
+            "params.datatype: \(lost) of \(count) values of the gradient become 0 in "
+                + "\(datatype.rawValue): ask for FP32 or BF16"
+        ]
     }
 }

@@ -35,7 +35,11 @@ struct ImageStage: Sendable {
                     images: ready.map(\.pixels), workspace: worker.workspace(for: side.tower))
             }
             for (index, entry) in ready.enumerated() {
-                slots[entry.item] = results.map { $0[index] }.mapError { WireFault($0) }
+                slots[entry.item] = Result { () throws(EncoderError) in
+                    let embedding = try results.get()[index]
+                    try ResultCheck.embedding(embedding, from: .image)
+                    return embedding
+                }.mapError { WireFault($0) }
             }
         }
     }
@@ -61,13 +65,10 @@ struct ImageStage: Sendable {
         }
     }
 
-    /// Every image's embedding [D], not normalised; `nil` where there is a fault.
-    var embeddings: [[Float]?] {
-        slots.all.map { try? $0?.get() }
+    /// What `body` makes of every image's number and embedding [D], which is not normalised.
+    func rows(_ body: (Int, [Float]) -> [Float]) -> [Result<[Float], WireFault>?] {
+        slots.all.enumerated().map { index, slot in slot?.map { body(index, $0) } }
     }
-
-    /// The items that failed.
-    var faults: [ItemFault] { ImageStage.faults(slots) }
 
     static func faults<Value>(_ slots: Slots<Result<Value, WireFault>>) -> [ItemFault] {
         slots.all.enumerated().compactMap { index, slot in

@@ -154,8 +154,14 @@ struct ClassSource: Sendable {
     /// Unit class vectors [L][D].
     func vectors() throws(WireFault) -> [[Float]] {
         switch source {
-        case .texts(let zeroShot, let stage): zeroShot.classVectors(try stage.embeddings())
-        case .prepared(let prepared): prepared.vectors
+        case .texts(let zeroShot, let stage):
+            let embeddings = try stage.embeddings()
+            do throws(GuidanceError) {
+                return try zeroShot.classVectors(embeddings)
+            } catch {
+                throw WireFault(error)
+            }
+        case .prepared(let prepared): return prepared.vectors
         }
     }
 

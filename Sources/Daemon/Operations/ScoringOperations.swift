@@ -24,20 +24,14 @@ enum ScoreOperation: Operation {
         let scoring = Scoring(metric: metric, logitScale: model.model.logitScale)
         return WorkPlan(stages: prompts.stages + images.stages) { () throws(WireFault) in
             let texts = try prompts.embeddings()
-            let rows = images.embeddings.enumerated().map { index, image -> [Float] in
-                let candidates = pairwise ? [texts[index]] : texts
-                guard let image else { return candidates.map { _ in .nan } }
-                return scoring.scores(image: image, prompts: candidates)
-            }
+            let rows = ItemRows(
+                images.rows { index, image in
+                    scoring.scores(image: image, prompts: pairwise ? [texts[index]] : texts)
+                }, datatype, named: "scores")
             return Outcome(
                 model: model, result: ["metric": .string(metric.rawValue)],
-                outputs: [
-                    try Output(
-                        name: "scores",
-                        shape: pairwise ? [rows.count] : [rows.count, texts.count],
-                        values: rows.flatMap { $0 }, datatype: datatype)
-                ],
-                items: images.faults, warnings: warnings + prompts.warnings)
+                outputs: [try rows.output("scores", pairwise ? [] : [texts.count], datatype)],
+                items: rows.faults, warnings: warnings + prompts.warnings)
         }
     }
 }
@@ -57,10 +51,10 @@ enum RankOperation: Operation {
         let scoring = Scoring(metric: metric, logitScale: model.model.logitScale)
         return WorkPlan(stages: prompts.stages + images.stages) { () throws(WireFault) in
             let prompt = try prompts.embeddings()[0]
-            let scores = images.embeddings.map { image in
-                image.map { scoring.score(image: $0, prompt: prompt) }
-            }
-            let ranking = Ranking.best(scores, limit: limit)
+            let rows = ItemRows(
+                images.rows { _, image in [scoring.score(image: image, prompt: prompt)] }, .fp32,
+                named: "scores")
+            let ranking = Ranking.best(rows.values.map { $0?.first }, limit: limit)
             return Outcome(
                 model: model,
                 result: [
@@ -70,7 +64,7 @@ enum RankOperation: Operation {
                         }),
                     "metric": .string(metric.rawValue),
                 ],
-                items: images.faults, warnings: warnings + prompts.warnings)
+                items: rows.faults, warnings: warnings + prompts.warnings)
         }
     }
 }
@@ -88,19 +82,15 @@ enum ClassifyOperation: Operation {
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: classes.stages + images.stages) { () throws(WireFault) in
             let vectors = try classes.vectors()
-            let rows = images.embeddings.map { image -> [Float] in
-                guard let image else { return vectors.map { _ in .nan } }
-                return ZeroShot.probabilities(
-                    image: image, classVectors: vectors, logitScale: model.model.logitScale)
-            }
+            let rows = ItemRows(
+                images.rows { _, image in
+                    ZeroShot.probabilities(
+                        image: image, classVectors: vectors, logitScale: model.model.logitScale)
+                }, datatype, named: "probabilities")
             return Outcome(
                 model: model, result: ["labels": .array(classes.labels.map { .string($0) })],
-                outputs: [
-                    try Output(
-                        name: "probabilities", shape: [rows.count, vectors.count],
-                        values: rows.flatMap { $0 }, datatype: datatype)
-                ],
-                items: images.faults, warnings: warnings + classes.warnings)
+                outputs: [try rows.output("probabilities", [vectors.count], datatype)],
+                items: rows.faults, warnings: warnings + classes.warnings)
         }
     }
 }

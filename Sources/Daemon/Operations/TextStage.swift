@@ -72,9 +72,11 @@ struct TextStage: Sendable {
                     texts: ready.map(\.text.tokens), workspace: worker.workspace(for: tower))
             }
             for (index, entry) in ready.enumerated() {
-                slots[entry.item] = results.map {
-                    Encoded(
-                        embedding: $0[index], droppedTokens: entry.text.droppedTokens,
+                slots[entry.item] = Result { () throws(EncoderError) in
+                    let embedding = try results.get()[index]
+                    try ResultCheck.embedding(embedding, from: .text)
+                    return Encoded(
+                        embedding: embedding, droppedTokens: entry.text.droppedTokens,
                         droppedText: entry.text.droppedText)
                 }.mapError { WireFault($0, field: fieldName(entry.item)) }
             }

@@ -34,6 +34,8 @@ package final class Canary: Sendable {
 
     private let record = Mutex(Record())
 
+    package init() {}
+
     package func state(now: UInt64) -> State {
         record.withLock { record in
             let age = record.lastSuccess.map { now &- $0 }
@@ -141,10 +143,13 @@ package final class Canary: Sendable {
 
     /// What is wrong with a reply; the first good one of a key is what later ones must repeat.
     private func problem(_ reply: Reply, _ key: String) -> String? {
-        if let error = reply.error { return error.message }
-        if let item = reply.items.first { return item.error.message }
         var bytes: [UInt8] = []
-        for output in reply.outputs {
+        if let error = reply.error ?? reply.items.first?.error {
+            // A projection of zeros: whoever asks for embeddings is told, hidden states are served.
+            guard error.message.contains(ResultCheck.withLength) else { return error.message }
+            bytes = Array(error.message.utf8)
+        }
+        for output in bytes.isEmpty ? reply.outputs : [] {
             let content = output.frame.array
             let floats = content.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
             if !floats.allSatisfy({ $0.isFinite }) {

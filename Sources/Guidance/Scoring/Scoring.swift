@@ -36,14 +36,17 @@ public struct RankedItem: Equatable, Sendable {
 }
 
 public enum Ranking {
-    /// The items with the best scores first, ties by index; items without a score are left out.
+    /// The items with the best scores first, ties by index; items without a score are left out, and so
+    /// are scores that are no numbers, which have no place in an order.
     ///
     /// - Parameters:
     ///   - scores: one score an item; `nil` for an item that failed.
     ///   - limit: how many to return; `nil` for all.
     public static func best(_ scores: [Float?], limit: Int? = nil) -> [RankedItem] {
         let ranked = scores.enumerated()
-            .compactMap { index, score in score.map { RankedItem(index: index, score: $0) } }
+            .compactMap { index, score in
+                score.flatMap { $0.isNaN ? nil : RankedItem(index: index, score: $0) }
+            }
             .sorted { ($1.score, $0.index) < ($0.score, $1.index) }
         return limit.map { Array(ranked.prefix($0)) } ?? ranked
     }

@@ -41,12 +41,24 @@ public struct ZeroShot: Sendable {
 
     /// The unit class vectors [L][D] from the embeddings of `texts`, in that order: the mean over
     /// a label's templates of the unit text embeddings, renormalised.
-    public func classVectors(_ embeddings: [[Float]]) -> [[Float]] {
+    ///
+    /// - Throws: `GuidanceError.parameter` naming the first label whose templates cancel.
+    public func classVectors(_ embeddings: [[Float]]) throws(GuidanceError) -> [[Float]] {
         precondition(embeddings.count == labels.count * templates.count)
-        return labels.indices.map { label in
+        var vectors: [[Float]] = []
+        vectors.reserveCapacity(labels.count)
+        for label in labels.indices {
             let first = label * templates.count
-            return Embedding.normalizedMean(Array(embeddings[first..<first + templates.count]))
+            let own = Array(embeddings[first..<first + templates.count])
+            guard let mean = Embedding.normalizedMean(own) else {
+                throw .parameter(
+                    field: "labels[\(label)]",
+                    expected: "templates whose embeddings have a mean with a direction",
+                    actual: "\(own.count) that cancel to length 0")
+            }
+            vectors.append(mean)
         }
+        return vectors
     }
 
     /// softmax(logitScale · cosine) over the labels for one image: [L], summing to 1.

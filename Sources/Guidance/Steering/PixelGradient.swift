@@ -52,24 +52,36 @@ public struct PixelGradient: Sendable {
     ///
     /// - Parameter sources: up to the workspace's capacity; an image's result does not depend on the
     ///   others.
+    /// - Returns: a gradient an image, or why that image has none: its embedding is not finite or has no
+    ///   length, or the way back left the finite numbers.
     /// - Throws: what the tower throws for pixels that are not its size, or without gradients.
     public static func gradients(
         _ sources: [Source], tower: VisionTower, workspace: VisionWorkspace
-    ) throws(EncoderError) -> [PixelGradient] {
-        var evaluations: [PromptObjective.Evaluation] = []
+    ) throws(EncoderError) -> [Result<PixelGradient, EncoderError>] {
+        var evaluations: [Result<PromptObjective.Evaluation, EncoderError>] = []
         let pixels = workspace.meter.time(.preprocess) {
             sources.map(\.pixels)
         }
         let results = try tower.gradients(pixels, workspace: workspace) { index, embedding in
-            let evaluation = sources[index].objective.evaluate(embedding)
+            let evaluation = Result { () throws(EncoderError) in
+                try ResultCheck.embedding(embedding, from: .image)
+                return sources[index].objective.evaluate(embedding)
+            }
             evaluations.append(evaluation)
-            return evaluation.dEmbedding
+            // The others of the group go on.
+            return (try? evaluation.get().dEmbedding) ?? embedding.map { _ in 0 }
         }
         return workspace.meter.time(.preprocessBackward) {
             sources.indices.map { index in
-                PixelGradient(
-                    loss: evaluations[index].loss, score: evaluations[index].score,
-                    gradient: sources[index].preprocessing.backward(results[index].dPixels))
+                Result { () throws(EncoderError) in
+                    let evaluation = try evaluations[index].get()
+                    let gradient = sources[index].preprocessing.backward(results[index].dPixels)
+                    try ResultCheck.finite(
+                        [evaluation.loss, evaluation.score], from: .image, named: "a loss")
+                    try ResultCheck.finite(gradient, from: .image, named: "a gradient")
+                    return PixelGradient(
+                        loss: evaluation.loss, score: evaluation.score, gradient: gradient)
+                }
             }
         }
     }

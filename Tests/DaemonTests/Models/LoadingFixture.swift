@@ -84,6 +84,23 @@ final class LoadingFixture: Sendable {
 
     /// The files of the built-in model with one number of a tensor made NaN, in a folder.
     static func damaged(_ tensor: String) throws -> TemporaryFolder {
+        try changed(tensor) { $0 = [UInt8](repeating: 0xff, count: $1) + $0.dropFirst($1) }
+    }
+
+    /// The files of the built-in model with all numbers of a tensor, which is FP16, made this one.
+    static func filled(_ tensor: String, _ value: Float16) throws -> TemporaryFolder {
+        try changed(tensor) { bytes, _ in
+            for index in stride(from: 0, to: bytes.count, by: 2) {
+                bytes[index] = UInt8(truncatingIfNeeded: value.bitPattern)
+                bytes[index + 1] = UInt8(value.bitPattern >> 8)
+            }
+        }
+    }
+
+    /// The files of the built-in model with a tensor's bytes changed, of which a number has so many.
+    private static func changed(
+        _ tensor: String, _ body: (inout [UInt8], Int) -> Void
+    ) throws -> TemporaryFolder {
         let file = #filePath
         let models =
             file.split(separator: "/").dropLast(4).reduce("") { $0 + "/" + $1 } + "/Models/default"
@@ -94,9 +111,11 @@ final class LoadingFixture: Sendable {
                 let length = bytes[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
                 let header = try JSONValue.parse(Array(bytes[8..<8 + length]))
                 let entry = try #require(header[tensor])
-                let start = try #require(entry["data_offsets"]?.arrayValue?.first?.intValue)
-                let size = entry["dtype"] == "F32" ? 4 : 2
-                for index in 0..<size { bytes[8 + length + start + index] = 0xff }
+                let places = try #require(entry["data_offsets"]?.arrayValue).compactMap(\.intValue)
+                let range = 8 + length + places[0]..<8 + length + places[1]
+                var values = Array(bytes[range])
+                body(&values, entry["dtype"] == "F32" ? 4 : 2)
+                bytes.replaceSubrange(range, with: values)
             }
             try folder.write(name, bytes)
         }

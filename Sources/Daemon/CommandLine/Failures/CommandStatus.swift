@@ -90,7 +90,7 @@ extension CommandStatus {
         self =
             switch error {
             case .file: .noInput
-            case .malformed, .tensor, .configuration, .image, .tooLarge, .promptTooLong,
+            case .malformed, .tensor, .configuration, .image, .text, .tooLarge, .promptTooLong,
                 .unsupported:
                 .badData
             }
