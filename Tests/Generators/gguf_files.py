@@ -3,6 +3,9 @@ clip.cpp's `convert_hf_to_gguf.py` writes.
 
     python Tests/Generators/gguf_files.py [OUTPUT_FOLDER]
 
+`blocks.gguf` has a few rows of every type that is read, of random bits with sensible scales; beside each tensor, under its
+name with `.f32` behind it, are the values that the package's own dequantisation gives.
+
 `expected.json` holds, as `formats.py` does, digests of every tensor after the package's own dequantisation. The token
 embedding and everything that is no matrix stay in F16 or F32, as clip.cpp leaves them.
 """
@@ -96,6 +99,34 @@ def write(path, model, quantisation, *, text=True, vision=True, gelu=False, swap
     return digests(weights)
 
 
+SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
+          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0]}
+
+
+def write_blocks(path):
+    """Random blocks: every bit pattern of numbers and small scales, F16 scales of both signs (in `SCALES`, where a block
+    has them) down to subnormal ones."""
+    random = numpy.random.default_rng(41)
+    writer = gguf.GGUFWriter(path, "blocks")
+    for name in [*SCALES, "BF16"]:
+        kind = getattr(gguf.GGMLQuantizationType, name)
+        length, size = gguf.GGML_QUANT_SIZES[kind]
+        blocks = random.integers(0, 256, (3 * 512 // length, size), dtype=numpy.uint8)
+        for place in SCALES.get(name, []):
+            scales = (random.standard_normal(len(blocks)) * 10.0 ** random.uniform(-7, 0, len(blocks)))
+            blocks[:, place:place + 2] = scales.astype("<f2").view(numpy.uint8).reshape(-1, 2)
+        if name == "BF16":
+            halves = random.standard_normal(blocks.size // 2).astype("<f4").view("<u4") >> 16
+            blocks = halves.astype("<u2").view(numpy.uint8)
+        rows = blocks.reshape(3, -1)
+        writer.add_tensor(name, rows, raw_dtype=kind)
+        writer.add_tensor(f"{name}.f32", gguf.quants.dequantize(rows, kind).astype(numpy.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main(root):
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
@@ -104,9 +135,10 @@ def main(root):
                         projection_dim=32)
     model = build(CLIPModel, config, 31)
     expected = {kind.lower(): write(root / f"{kind.lower()}.gguf", model, kind)
-                for kind in ["F32", "F16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]}
+                for kind in ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]}
     expected["text-gelu"] = write(root / "text-gelu.gguf", model, "Q8_0", vision=False, gelu=True)
     expected["vision-swapped"] = write(root / "vision-swapped.gguf", model, "F16", text=False, swapped=True)
+    write_blocks(root / "blocks.gguf")
     (root / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
     total = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     print(f"{total / 1e6:.2f} MB in {root}")

@@ -1,5 +1,5 @@
 /// How the numbers of a tensor are stored in a file; raw values are safetensors' names, and GGUF's for
-/// the types that store blocks of 32 numbers with a common scale.
+/// the types that store blocks of 32 or 256 numbers with common scales.
 public enum StoredType: String, Sendable, Equatable, CaseIterable {
     case f64 = "F64"
     case f32 = "F32"
@@ -21,16 +21,24 @@ public enum StoredType: String, Sendable, Equatable, CaseIterable {
     case q5v0 = "Q5_0"
     case q5v1 = "Q5_1"
     case q8v0 = "Q8_0"
+    case q2k = "Q2_K"
+    case q3k = "Q3_K"
+    case q4k = "Q4_K"
+    case q5k = "Q5_K"
+    case q6k = "Q6_K"
+    case iq4nl = "IQ4_NL"
+    case iq4xs = "IQ4_XS"
 
-    /// Numbers that are stored together: 1, or 32 in a block.
-    public var blockLength: Int { isQuantized ? 32 : 1 }
-    /// Whether numbers share a scale; only GGUF has such types.
-    public var isQuantized: Bool {
+    /// Numbers that are stored together: 1, or 32 or 256 in a block.
+    public var blockLength: Int {
         switch self {
-        case .q4v0, .q4v1, .q5v0, .q5v1, .q8v0: true
-        default: false
+        case .q4v0, .q4v1, .q5v0, .q5v1, .q8v0, .iq4nl: 32
+        case .q2k, .q3k, .q4k, .q5k, .q6k, .iq4xs: 256
+        default: 1
         }
     }
+    /// Whether numbers share a scale; only GGUF has such types.
+    public var isQuantized: Bool { blockLength > 1 }
 
     /// Bytes an element, or a block of elements of a quantised type.
     public var size: Int {
@@ -40,11 +48,18 @@ public enum StoredType: String, Sendable, Equatable, CaseIterable {
         case .f16, .bf16, .i16, .u16: 2
         case .i8, .u8, .bool, .f8e4m3, .f8e5m2: 1
         // A scale in F16, for some a least value, the fifth bits, and the numbers.
-        case .q4v0: 18
+        case .q4v0, .iq4nl: 18
         case .q4v1: 20
         case .q5v0: 22
         case .q5v1: 24
         case .q8v0: 34
+        // 256 numbers of a few bits, scales of their sixteenths or eighths, and the scales' scale.
+        case .q2k: 84
+        case .q3k: 110
+        case .q4k: 144
+        case .q5k: 176
+        case .q6k: 210
+        case .iq4xs: 136
         }
     }
 

@@ -1,7 +1,7 @@
 /// Widening of GGUF's quantised blocks to fp32, with the same roundings as ggml's
 /// `dequantize_row_*` (`ggml-quants.c`).
 ///
-/// A block holds 32 numbers: a scale d in F16, for some types a least value m in F16, for five bits
+/// A block holds 32 numbers (those of 256 are read by `SuperBlockWidening`): a scale d in F16, for some types a least value m in F16, for five bits
 /// the fifth ones in 32 bits, then the numbers; of four bits, the low halves of 16 bytes come before
 /// the high ones.
 enum BlockWidening {
@@ -10,6 +10,10 @@ enum BlockWidening {
     ) -> [Float] {
         [Float](unsafeUninitializedCapacity: count) { output, initialized in
             initialized = count
+            if type.blockLength > 32 {
+                SuperBlockWidening.widen(bytes, type, into: output)
+                return
+            }
             for block in 0..<count / 32 {
                 let start = block * type.size
                 let target = UnsafeMutableBufferPointer(
@@ -19,6 +23,8 @@ enum BlockWidening {
                 case .q4v0: lowBits(bytes, start, target, hasLeast: false, isFive: false)
                 case .q4v1: lowBits(bytes, start, target, hasLeast: true, isFive: false)
                 case .q5v0: lowBits(bytes, start, target, hasLeast: false, isFive: true)
+                case .iq4nl:
+                    curve(bytes, start + 2, half(bytes, start), target)
                 default: lowBits(bytes, start, target, hasLeast: true, isFive: true)
                 }
             }
@@ -60,7 +66,23 @@ enum BlockWidening {
         }
     }
 
-    private static func half(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Float {
+    /// Not evenly spaced: `kvalues_iq4nl` of ggml.
+    private static let curveValues: [Float] = [
+        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+    ]
+
+    /// 32 numbers of four bits that stand for values on a curve.
+    static func curve(
+        _ bytes: UnsafeRawBufferPointer, _ position: Int, _ scale: Float,
+        _ target: UnsafeMutableBufferPointer<Float>
+    ) {
+        for index in 0..<32 {
+            let byte = bytes[position + index % 16]
+            target[index] = scale * curveValues[Int(index < 16 ? byte & 15 : byte >> 4)]
+        }
+    }
+
+    static func half(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Float {
         FloatWidening.half(
             UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
     }

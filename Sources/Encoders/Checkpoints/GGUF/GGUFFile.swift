@@ -3,7 +3,7 @@
 /// Layout (`docs/gguf.md` of ggml, versions 2 and 3, little-endian): the four letters, version, counts;
 /// metadata by key and type; for each tensor its name, sizes from the innermost on, type and offset;
 /// then the data, aligned.
-struct GGUFFile: TensorSource {
+package struct GGUFFile: TensorSource {
     /// A value of the metadata, as far as a checkpoint uses them.
     enum Value: Sendable, Equatable {
         case integer(Int)
@@ -30,17 +30,18 @@ struct GGUFFile: TensorSource {
     private static let magic = Array("GGUF".utf8)
     /// ggml's numbers of the types that are read (`ggml.h`).
     private static let types: [UInt32: StoredType] = [
-        0: .f32, 1: .f16, 2: .q4v0, 3: .q4v1, 6: .q5v0, 7: .q5v1, 8: .q8v0, 24: .i8, 25: .i16,
+        0: .f32, 1: .f16, 2: .q4v0, 3: .q4v1, 6: .q5v0, 7: .q5v1, 8: .q8v0, 10: .q2k,
+        11: .q3k, 12: .q4k, 13: .q5k, 14: .q6k, 20: .iq4nl, 23: .iq4xs, 24: .i8, 25: .i16,
         26: .i32, 27: .i64, 28: .f64, 30: .bf16,
     ]
 
-    let path: String
-    let tensorNames: [String]
+    package let path: String
+    package let tensorNames: [String]
     let metadata: [String: Value]
     private let entries: [String: Entry]
     private let bytes: MappedBytes
 
-    var container: TensorContainer { .gguf }
+    package var container: TensorContainer { .gguf }
 
     /// Whether bytes begin as such a file.
     static func isLikely(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.starts(with: magic) }
@@ -49,7 +50,7 @@ struct GGUFFile: TensorSource {
     ///
     /// - Throws: `EncoderError.malformed` with the byte offset, `.tensor` for a tensor that does not
     ///   fit, `.unsupported` for another version or a type that is not read.
-    init(bytes: MappedBytes, path: String) throws(EncoderError) {
+    package init(bytes: MappedBytes, path: String) throws(EncoderError) {
         try bytes.checkLength()
         let parsed = try bytes.withUnsafeBytes { buffer throws(EncoderError) in
             try Self.parse(buffer, path)
@@ -59,12 +60,12 @@ struct GGUFFile: TensorSource {
         (metadata, entries, tensorNames) = parsed
     }
 
-    func shape(of name: String) -> [Int]? { entries[name]?.shape }
-    func storedType(of name: String) -> StoredType? { entries[name]?.type }
+    package func shape(of name: String) -> [Int]? { entries[name]?.shape }
+    package func storedType(of name: String) -> StoredType? { entries[name]?.type }
 
-    func releasePages() { bytes.releasePages() }
+    package func releasePages() { bytes.releasePages() }
 
-    func withStoredBytes<Result>(
+    package func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
     ) throws(EncoderError) -> Result? {
         guard let entry = entries[name] else { return nil }
@@ -162,7 +163,8 @@ struct GGUFFile: TensorSource {
         guard let type = types[code] else {
             throw .unsupported(
                 what: "\(path), tensor \"\(name)\"",
-                expected: "F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1 or Q4_0",
+                expected: "F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0, Q6_K, Q5_K, Q4_K, Q3_K, "
+                    + "Q2_K, IQ4_NL or IQ4_XS",
                 actual: "ggml's type \(code)")
         }
         guard (sizes.first ?? 1).isMultiple(of: type.blockLength) else {

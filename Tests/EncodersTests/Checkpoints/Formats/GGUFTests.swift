@@ -19,7 +19,7 @@ import Testing
         try CheckpointContents.file(MappedBytes(bytes), path: "x.gguf")
     }
 
-    @Test func thereAreFixtures() { #expect(Self.names.count == 9) }
+    @Test func thereAreFixtures() { #expect(Self.names.count == 10) }
 
     @Test(arguments: names)
     func holdsTheReferencesWeightsBitForBit(_ name: String) throws {
@@ -34,6 +34,19 @@ import Testing
         #expect(try FormatFixture.digests(tower) == expected)
         let model = try CLIPModel.load(tower)
         #expect(model.text?.configuration.heads == (tower.configuration.text == nil ? nil : 4))
+    }
+
+    @Test(arguments: [
+        "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+        "IQ4_XS", "BF16",
+    ])
+    func widensBlocksAsThePackageDoes(_ type: String) throws {
+        let file = try GGUFFile(bytes: MappedBytes(read("blocks")), path: "blocks.gguf")
+        #expect(file.storedType(of: type)?.rawValue == type)
+        let values = try file.floats(type, shape: [3, 512])
+        let expected = try file.floats(type + ".f32", shape: [3, 512])
+        #expect(values.map(\.bitPattern) == expected.map(\.bitPattern))
+        #expect(Set(values).count > 50)
     }
 
     @Test func takesItsMetadata() throws {
@@ -113,9 +126,13 @@ import Testing
         let name = Array("text_projection.weight".utf8)
         let place = try #require(whole.firstRange(of: name)).upperBound + 4 + 16
         var bytes = whole
-        bytes[place] = 12
+        bytes[place] = 16
         let error = #expect(throws: EncoderError.self) { try open(bytes) }
-        #expect(error?.description.contains("ggml's type 12") == true)
+        #expect(error?.description.contains("ggml's type 16") == true)
+        // Rows that are no whole blocks of 256.
+        bytes[place] = 12
+        let short = #expect(throws: EncoderError.self) { try open(bytes) }
+        #expect(short?.description.contains("rows of whole blocks of 256 for Q4_K") == true)
     }
 
     @Test func survivesMutation() throws {
