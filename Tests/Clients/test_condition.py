@@ -305,7 +305,7 @@ def test_a_lora_of_another_model_is_refused(g: Client) -> None:
     [
         ({"kind": "style", "name": "a", "path": "/"}, "kind"),
         ({"name": "a", "path": "/"}, "kind"),
-        ({"kind": "lora", "name": "a b", "path": "/"}, "name"),
+        ({"kind": "lora", "name": "a\tb", "path": "/"}, "name"),
         ({"kind": "lora", "name": "a"}, "path"),
         ({"kind": "lora", "name": "a", "path": "/nowhere/at/all"}, "path"),
         ({"kind": "lora", "name": "a", "path": str(PIPELINES / "sd1" / "model_index.json")}, "path"),

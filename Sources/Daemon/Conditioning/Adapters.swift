@@ -36,6 +36,8 @@ package final class Adapters: Sendable {
             package let inversion: TextualInversion
             package let serial: Int
             fileprivate let folded: FoldedName
+            /// The LoRA whose file it came in.
+            package let bundledWith: String?
         }
 
         package fileprivate(set) var loras: [String: LoRAEntry] = [:]
@@ -76,45 +78,54 @@ package final class Adapters: Sendable {
         }
     }
 
-    /// How many of each kind there may be.
+    /// How many of each kind there may be; embeddings that come in LoRAs' files count as well.
     package static let limit = 1024
 
     private let state = Mutex(Snapshot())
+    /// What of the first sources is not used, for people.
+    package let notes: [String]
 
-    package init() {}
+    package init() { notes = [] }
 
     /// Loads every source.
-    package convenience init(_ sources: [Source]) throws(EncoderError) {
-        self.init()
-        for source in sources { try load(source) }
+    package init(_ sources: [Source]) throws(EncoderError) {
+        var notes: [String] = []
+        let loaded = Adapters()
+        for source in sources { notes += try loaded.load(source) }
+        self.notes = notes
+        let first = loaded.snapshot
+        state.withLock { $0 = first }
     }
 
     package var snapshot: Snapshot { state.withLock { $0 } }
 
     /// Reads a file and makes it usable under a name, instead of what had that name.
     ///
+    /// Textual inversions that came along in a LoRA's file are usable as well, while that is loaded.
+    ///
+    /// - Returns: what of the file is not used, for people.
     /// - Throws: `EncoderError` naming what is wrong with the file.
-    package func load(_ source: Source) throws(EncoderError) {
+    @discardableResult
+    package func load(_ source: Source) throws(EncoderError) -> [String] {
         switch source.kind {
         case .lora:
             let file = try LoRAFile.open(source.path)
-            guard file.first != nil || file.second != nil else {
-                throw .unsupported(
-                    what: source.path, expected: "a LoRA that changes a text encoder",
-                    actual: "one of other parts (\(file.otherTensors) tensors)")
-            }
+            var notes = file.remarks
             try insert(source.kind) { state in
                 state.loras[source.name] = Snapshot.LoRAEntry(
                     name: source.name, file: file, serial: state.generation,
                     folded: FoldedName(source.name))
+                notes += state.replaceBundle(of: source.name, by: file.embeddings)
             }
+            return notes.map { "\(source.name): \($0)" }
         case .embedding:
             let inversion = try TextualInversion.open(source.path)
             try insert(source.kind) { state in
                 state.embeddings[source.name] = Snapshot.EmbeddingEntry(
                     name: source.name, inversion: inversion, serial: state.generation,
-                    folded: FoldedName(source.name))
+                    folded: FoldedName(source.name), bundledWith: nil)
             }
+            return []
         }
     }
 
@@ -141,12 +152,62 @@ package final class Adapters: Sendable {
         state.withLock { state in
             let existed =
                 switch kind {
-                case .lora: state.loras.removeValue(forKey: name) != nil
+                case .lora: state.removeLoRA(name)
                 case .embedding: state.embeddings.removeValue(forKey: name) != nil
                 }
             if existed { state.generation += 1 }
             return existed
         }
+    }
+}
+
+extension Adapters.Snapshot {
+    /// Takes the textual inversions of a LoRA's file, instead of those that came in the file before.
+    /// What was loaded by itself keeps its name.
+    ///
+    /// - Returns: which are left out, for people.
+    fileprivate mutating func replaceBundle(
+        of lora: String, by bundle: [LoRAFile.BundledEmbedding]
+    ) -> [String] {
+        embeddings = embeddings.filter { $0.value.bundledWith != lora }
+        var notes: [String] = []
+        for embedding in bundle {
+            let name = embedding.name
+            if let other = embeddings[name] {
+                let owner = other.bundledWith.map { "of LoRA \($0)" } ?? "loaded by itself"
+                notes.append("embedding \"\(name)\" of the file: left out for the one \(owner)")
+            } else if embeddings.count >= Adapters.limit {
+                notes.append("embedding \"\(name)\" of the file: left out, there are too many")
+            } else if !SettingRules.isAdapterName(name) {
+                notes.append(
+                    "embedding of the file: expected as name \(SettingRules.adapterNames), found "
+                        + SettingRules.quoted(name))
+            } else {
+                embeddings[name] = EmbeddingEntry(
+                    name: name, inversion: embedding.inversion, serial: generation,
+                    folded: FoldedName(name), bundledWith: lora)
+            }
+        }
+        return notes
+    }
+
+    fileprivate mutating func removeLoRA(_ name: String) -> Bool {
+        guard loras.removeValue(forKey: name) != nil else { return false }
+        embeddings = embeddings.filter { $0.value.bundledWith != name }
+        return true
+    }
+}
+
+extension LoRAFile {
+    /// What of the file changes no text encoder here, for people; the UNet's part is the usual case
+    /// and not worth a word where there is one for text encoders.
+    fileprivate var remarks: [String] {
+        let named = others.filter { $0.part != "unet" && $0.part != "transformer" }
+        let counted = changesText ? named : others
+        var remarks = notes
+        if !changesText { remarks.append("it changes no text encoder") }
+        remarks += counted.map { "\($0.tensors) tensors belong to \($0.part) and are not used" }
+        return remarks
     }
 }
 

@@ -54,23 +54,27 @@ package final class EncoderVariants: Sendable {
         of tower: LoadedModel.Tower, encoder: TextEncoder, loras: [UsedLoRA], isOnly: Bool,
         embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)]
     ) throws(EncoderError) -> Variant {
-        let changes = loras.compactMap { used in
-            used.entry.file.lora(for: tower.role, isOnly: isOnly).map { (used, $0) }
+        var changes: [(lora: LoRA, serial: Int, strength: Double)] = []
+        for used in loras {
+            let lora = try used.entry.file.lora(
+                for: tower.role, width: encoder.configuration.width, isOnly: isOnly)
+            guard let lora else { continue }
+            changes.append((lora, used.entry.serial, used.strength))
         }
         if changes.isEmpty, embeddings.isEmpty {
             return Variant(encoder: encoder, firstTokens: [:])
         }
         let key = Key(
             fingerprint: tower.model.fingerprint, precision: encoder.tower.options.precision,
-            loras: changes.map {
-                Key.LoRA(serial: $0.0.entry.serial, strength: $0.0.strength)
-            }, embeddings: embeddings.map(\.serial))
+            loras: changes.map { Key.LoRA(serial: $0.serial, strength: $0.strength) },
+            embeddings: embeddings.map(\.serial))
         if let known = cache.value(key) { return known }
         let made = making.withLock { _ in
             Result { () throws(EncoderError) in
                 if let known = cache.value(key) { return known }
                 let made = try EncoderVariants.make(
-                    tower.source, encoder, changes.map { ($0.1, Float($0.0.strength)) }, embeddings)
+                    tower.source, encoder, changes.map { ($0.lora, Float($0.strength)) },
+                    embeddings)
                 cache.insert(made.variant, bytes: made.bytes, for: key)
                 return made.variant
             }

@@ -175,13 +175,14 @@ package enum SettingRules {
     }
 
     /// What a textual inversion or a LoRA may be called.
-    package static let adapterNames = "a name of 1…128 bytes without white space"
+    package static let adapterNames = "a name of 1…128 bytes, with spaces only between its words"
 
     package static func isAdapterName(_ name: String) -> Bool {
         (1...128).contains(name.utf8.count)
             && name.unicodeScalars.allSatisfy {
-                !$0.properties.isWhitespace && $0.properties.generalCategory != .control
-            }
+                ($0 == " " || !$0.properties.isWhitespace)
+                    && $0.properties.generalCategory != .control
+            } && name.first != " " && name.last != " "
     }
 
     package static func checkAdapterName(

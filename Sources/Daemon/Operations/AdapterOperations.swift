@@ -17,14 +17,15 @@ enum LoadOperation: Operation {
         let store = context.adapterStore
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan { () throws(WireFault) in
+            let notes: [String]
             do throws(EncoderError) {
-                try store.load(source)
+                notes = try store.load(source)
             } catch {
                 // The path is the request's, so what is wrong with the file is too.
                 let code: ErrorCode = if case .tooLarge = error { .tooLarge } else { .badRequest }
                 throw WireFault(code, error.description, field: "params.path")
             }
-            return Outcome(result: store.snapshot.description, warnings: warnings)
+            return Outcome(result: store.snapshot.description, warnings: warnings + notes)
         }
     }
 }

@@ -51,13 +51,15 @@ final class Service: Sendable {
                 box.engine?.handle(request) { reply in replies.send(reply, to: request.client) }
             }, background: { background.run($0) })
         replies.server = server
+        let adapters = try Adapters(configuration.adapters)
+        for note in adapters.notes { log.warning("\(note)") }
         engine = Engine(
             registry: registry, threadCount: configuration.threads,
             schedulerLimits: configuration.limits,
             activationBudget: configuration.activationBudget,
             conditioningCacheBytes: configuration.conditioningCacheBytes,
             variantBytes: configuration.encoderVariantBytes,
-            adapters: try Adapters(configuration.adapters),
+            adapters: adapters,
             transport: Engine.TransportFacts(
                 limits: { wire.limits.description },
                 counters: { [weak server] in server?.counters.description ?? JSONObject() }))

@@ -71,7 +71,7 @@ import Testing
         ("{\"limits\": {\"requests\": -1}}", "limits.requests"),
         ("{\"limits\": {\"queued_bytes\": 0}}", "limits.queued_bytes"),
         ("{\"limits\": {\"encoder_variant_bytes\": -1}}", "limits.encoder_variant_bytes"),
-        ("{\"loras\": []}", "loras"), ("{\"loras\": {\"a b\": \"c\"}}", "loras.a b"),
+        ("{\"loras\": []}", "loras"), ("{\"loras\": {\" a\": \"c\"}}", "loras. a"),
         ("{\"embeddings\": {\"a\": \"\"}}", "embeddings.a"),
         ("[]", ""), ("{", ""), ("", ""), ("{} x", ""),
         ("{\"threads\": 1, \"threads\": 2}", ""),

@@ -71,7 +71,7 @@ struct ConditionCommandTests {
         arguments: [
             ["a", "--out", "a.txt"], ["a", "--lora", "=1"], ["a", "--lora", "ink=x"],
             ["a", "--syntax", "latex"], ["a", "--load-lora", "ink"],
-            ["a", "--load-lora", "a b=c"],
+            ["a", "--load-lora", " a=c"],
             ["a", "--connect", "ipc:///x", "--load-lora", "ink=c"], [],
         ])
     func arguments(_ arguments: [String]) {

@@ -57,7 +57,8 @@ package struct InspectionReport: Sendable {
     // MARK: adapters
 
     private init(_ file: LoRAFile) {
-        let encoders = [("text_encoder", file.first), ("text_encoder_2", file.second)]
+        var encoders = [("text_encoder", file.first), ("text_encoder_2", file.second)]
+        if file.unnamed != nil { encoders = [("any encoder of its width", file.unnamed)] }
         var facts = [("form", "LoRA")]
         var list: [JSONValue] = []
         for (name, lora) in encoders {
@@ -65,24 +66,39 @@ package struct InspectionReport: Sendable {
                 facts.append((name, "unchanged"))
                 continue
             }
-            let ranks = Set(lora.updates.values.map(\.rank)).sorted()
+            let ranks = Set(lora.updates.values.compactMap(\.rank)).sorted()
             facts.append(
                 (
                     name,
-                    "\(lora.updates.count) matrices, rank "
-                        + ranks.map(String.init).joined(separator: ", ")
+                    "\(lora.updates.count) matrices"
+                        + (ranks.isEmpty
+                            ? "" : ", rank " + ranks.map(String.init).joined(separator: ", "))
+                        + (lora.vectors.isEmpty ? "" : ", \(lora.vectors.count) vectors")
                         + (lora.isDoRA ? ", DoRA" : "")
                 ))
             list.append([
                 "encoder": .string(name), "matrices": .integer(lora.updates.count),
+                "vectors": .integer(lora.vectors.count),
                 "ranks": .array(ranks.map { .integer($0) }), "dora": .bool(lora.isDoRA),
             ])
         }
-        facts.append(("other tensors", "\(file.otherTensors)"))
+        for other in file.others { facts.append((other.part, "\(other.tensors) tensors")) }
+        if !file.embeddings.isEmpty {
+            facts.append(
+                (
+                    "embeddings",
+                    file.embeddings.map { Table.printable($0.name) }.joined(separator: ", ")
+                ))
+        }
+        for note in file.notes { facts.append(("note", Table.printable(note))) }
         self.init(
             json: [
                 "path": .string(file.path), "kind": "lora", "encoders": .array(list),
                 "other_tensors": .integer(file.otherTensors),
+                "others": .object(
+                    JSONObject(file.others.map { ($0.part, .integer($0.tensors)) })),
+                "embeddings": .array(file.embeddings.map { .string($0.name) }),
+                "notes": .array(file.notes.map { .string($0) }),
             ], text: "\(Table.printable(file.path))\n" + VerificationReport.facts(facts))
     }
 
