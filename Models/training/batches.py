@@ -1,4 +1,4 @@
-"""Batches of pictures and captions, drawn in a process of their own.
+"""Batches of pictures and captions.
 
 No two scenes of a batch show the same things unless they are twins whose captions tell them apart;
 otherwise a true caption would count as a wrong one.
@@ -6,15 +6,12 @@ otherwise a true caption would count as a wrong one.
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from captions import Captioner
-from drawing import Palette, draw, spoil
+from drawing import CELLS, Palette, draw_with_coverage, spoil
 from emoji_names import load_emoji, lookalikes
 from scenes import Scene, SceneSampler
 
@@ -24,37 +21,29 @@ UNORDERED_SHARE = 0.25
 
 @dataclass
 class Batch:
-    """Pictures as bytes [B, 64, 64, 3], their captions, and the scenes."""
+    """Pictures as bytes [B, 64, 64, 3], their captions, and the scenes.
+
+    ``owners`` [B, CELLS, CELLS] says which object is seen in each cell of two by two pixels (-1:
+    none); ``twins`` is 1 and 2 for the two of a pair of twins, otherwise 0.
+    """
 
     pictures: np.ndarray
     captions: list[str]
     scenes: list[Scene]
+    unordered: list[bool]
+    twins: list[int]
+    owners: np.ndarray
 
 
 class BatchSampler:
     """Draws batches; each is a function of its seed alone."""
 
-    def __init__(self, held_out: bool = False) -> None:
+    def __init__(self, held_out: bool = False, kinds: dict[str, float] | None = None) -> None:
         self.emoji = load_emoji()
         self.palette = Palette(self.emoji)
         self.captioner = Captioner(self.emoji)
-        self.scenes = SceneSampler(len(self.emoji), held_out)
+        self.scenes = SceneSampler(len(self.emoji), held_out, kinds)
         self.lookalikes = lookalikes(self.emoji)
-
-    def wrong_captions(self, batch: Batch, count: int, seed: tuple[int, ...]) -> list[str]:
-        """``count`` captions for each picture that are wrong about it in one respect.
-
-        An empty one stands for none. They count against their own picture only, for they may well
-        be true of another.
-        """
-        rng = np.random.default_rng(seed)
-        wrong = []
-        for scene, truth in zip(batch.scenes, batch.captions, strict=True):
-            for _ in range(count):
-                other = self.scenes.contradiction(scene, self.lookalikes, rng)
-                text = self.captioner.caption(other, rng) if other else ""
-                wrong.append("" if text.rstrip(".") == truth.rstrip(".") else text)
-        return wrong
 
     def batch(
         self,
@@ -63,10 +52,12 @@ class BatchSampler:
         kind: str | None = None,
         twins: bool = True,
         spoilt: bool = True,
+        coverage: bool = False,
     ) -> Batch:
         """One batch; without ``spoilt`` no noise, blur or change of brightness is applied."""
         rng = np.random.default_rng(seed)
-        result = Batch(np.empty((size, 64, 64, 3), np.uint8), [], [])
+        owners = np.full((size if coverage else 0, CELLS, CELLS), -1, np.int8)
+        result = Batch(np.empty((size, 64, 64, 3), np.uint8), [], [], [], [], owners)
         keys: set[tuple] = set()
         said: set[str] = set()
         while len(result.captions) < size:
@@ -84,38 +75,25 @@ class BatchSampler:
                 continue
             said |= bare
             keys.update(s.key for s in chosen)
-            for one, text in zip(chosen, texts, strict=True):
-                clean = draw(one, self.palette, rng)
+            for number, (one, text) in enumerate(zip(chosen, texts, strict=True)):
+                clean, seen = draw_with_coverage(one, self.palette, rng)
                 at = len(result.captions)
+                if coverage:
+                    result.owners[at] = _owners(seen)
                 result.pictures[at] = (
                     spoil(clean, rng) if spoilt else np.clip(clean * 255 + 0.5, 0, 255)
                 )
                 result.captions.append(text)
                 result.scenes.append(one)
+                result.unordered.append(unordered)
+                result.twins.append(number + 1 if pair else 0)
         return result
 
 
-def _produce(queue: mp.Queue, size: int, seed: int, first: int, wrong: int) -> None:
-    """The worker: batches number ``first``, ``first + 1``, … for ever."""
-    sampler = BatchSampler()
-    step = first
-    while True:
-        batch = sampler.batch(size, (seed, step))
-        captions = sampler.wrong_captions(batch, wrong, (seed, step, 1)) if wrong else []
-        queue.put((step, batch.pictures, batch.captions, captions))
-        step += 1
-
-
-def stream(
-    size: int, seed: int, first: int, wrong: int
-) -> Iterator[tuple[int, np.ndarray, list[str], list[str]]]:
-    """Numbered pictures, captions and wrong captions from a worker process, in order."""
-    context = mp.get_context("fork")
-    queue: mp.Queue = context.Queue(maxsize=6)
-    worker = context.Process(target=_produce, args=(queue, size, seed, first, wrong), daemon=True)
-    # The trainer's handler of SIGTERM is not the worker's.
-    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    worker.start()
-    signal.signal(signal.SIGTERM, handler)
-    while True:
-        yield queue.get()
+def _owners(coverage: np.ndarray) -> np.ndarray:
+    """Which of the objects [n, SIZE, SIZE] covers most of each cell, -1 where none covers half."""
+    if not len(coverage):
+        return np.full((CELLS, CELLS), -1, np.int8)
+    step = coverage.shape[1] // CELLS
+    cells = coverage.reshape(len(coverage), CELLS, step, CELLS, step).mean((2, 4))
+    return np.where(cells.max(0) > 0.4, cells.argmax(0), -1).astype(np.int8)

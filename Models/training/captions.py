@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emoji_names import Emoji
+from emoji_names import SHAPE_GLYPHS, Emoji
 from scenes import (
     COLOUR_SYNONYMS,
     NUMBERS,
@@ -32,6 +32,10 @@ _OPENINGS = (
     "this is {}",
     "there is {}",
 )
+_GLYPH_NAMES: dict[tuple[str, str], list[str]] = {}
+for _name, _key in SHAPE_GLYPHS.items():
+    if _name != f"{_key[1]} {_key[0]}":
+        _GLYPH_NAMES.setdefault(_key, []).append(_name)
 _PAIR_WORDS = ("and", "and", "next to", "beside", "with", "near")
 
 
@@ -61,6 +65,15 @@ def plural(noun: str) -> str:
     return f"{noun}s"
 
 
+def respelt(text: str, rng: np.random.Generator) -> str:
+    """The text, now and then without its hyphens or with a curly apostrophe."""
+    if "-" in text and rng.random() < 0.4:
+        text = text.replace("-", " ")
+    if "'" in text and rng.random() < 0.4:
+        text = text.replace("'", "’")
+    return text
+
+
 class Captioner:
     """Words scenes; the emoji's names are looked up by index."""
 
@@ -84,6 +97,10 @@ class Captioner:
         """The thing with its adjectives and article."""
         thing = placed.thing
         words = [size] if size else []
+        known = _GLYPH_NAMES.get((thing.shape, thing.colour))
+        if known and not size and rng.random() < 0.1:
+            name = _pick(rng, tuple(known))
+            return name if bare else article(name)
         if thing.colour:
             words.append(colour_word(thing.colour, rng))
         words.append(self.noun(thing, rng))
@@ -123,7 +140,7 @@ class Captioner:
             else:
                 word = _pick(rng, ("in front of", "with", "against"))
                 text = f"{text} {word} {article(colour)} background"
-        return f"{text}." if rng.random() < 0.2 else text
+        return respelt(f"{text}." if rng.random() < 0.2 else text, rng)
 
     def _body(self, scene: Scene, rng: np.random.Generator) -> str:
         objects = scene.objects

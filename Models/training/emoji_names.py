@@ -1,8 +1,9 @@
 """Which emoji the pictures are made of, what they are called, and their bitmaps.
 
 Names come from CLDR through the ``emoji`` package. Variants that no one can tell apart at 64 pixels
-(skin tones, genders of a role, half hours, equal bitmaps) are merged, for otherwise they would only
-be label noise.
+(skin tones, genders of a role, equal bitmaps) are merged, for otherwise they would only be label
+noise. Emoji that are a plain shape in one colour (a red circle, a blue heart) are not classes of
+their own: they are drawn as that shape (``SHAPE_GLYPHS``).
 """
 
 from __future__ import annotations
@@ -20,13 +21,59 @@ FONT_SIZE = 109
 SPRITE = 128
 
 _SKIPPED = re.compile(
-    r"skin tone|o’clock|thirty|^Japanese|facing right|^(family|couple with heart|kiss) "
-    r"|^(input|ON!|SOON|TOP|BACK|END|star$)|circle|square|diamond|triangle|radio button"
-    r"|^(red|orange|yellow|green|blue|light blue|purple|brown|black|white|grey|pink) heart$"
-    r"|heart suit"
+    r"skin tone|^(family|couple with heart|kiss) (man|woman|boy|girl)"
+    r"|^(man|woman|men|women)\b.*facing right"
 )
+# Emoji that show one of our shapes in one of our colours: glyph, shape, colour.
+SHAPE_GLYPHS: dict[str, tuple[str, str]] = {
+    "red circle": ("circle", "red"),
+    "orange circle": ("circle", "orange"),
+    "yellow circle": ("circle", "yellow"),
+    "green circle": ("circle", "green"),
+    "blue circle": ("circle", "blue"),
+    "purple circle": ("circle", "purple"),
+    "brown circle": ("circle", "brown"),
+    "black circle": ("circle", "black"),
+    "white circle": ("circle", "white"),
+    "red square": ("square", "red"),
+    "orange square": ("square", "orange"),
+    "yellow square": ("square", "yellow"),
+    "green square": ("square", "green"),
+    "blue square": ("square", "blue"),
+    "purple square": ("square", "purple"),
+    "brown square": ("square", "brown"),
+    "black large square": ("square", "black"),
+    "white large square": ("square", "white"),
+    "black medium square": ("square", "black"),
+    "white medium square": ("square", "white"),
+    "black medium-small square": ("square", "black"),
+    "white medium-small square": ("square", "white"),
+    "black small square": ("square", "black"),
+    "white small square": ("square", "white"),
+    "red heart": ("heart", "red"),
+    "orange heart": ("heart", "orange"),
+    "yellow heart": ("heart", "yellow"),
+    "green heart": ("heart", "green"),
+    "blue heart": ("heart", "blue"),
+    "light blue heart": ("heart", "cyan"),
+    "purple heart": ("heart", "purple"),
+    "pink heart": ("heart", "pink"),
+    "brown heart": ("heart", "brown"),
+    "black heart": ("heart", "black"),
+    "white heart": ("heart", "white"),
+    "grey heart": ("heart", "grey"),
+    "heart suit": ("heart", "red"),
+    "large orange diamond": ("diamond", "orange"),
+    "small orange diamond": ("diamond", "orange"),
+    "large blue diamond": ("diamond", "blue"),
+    "small blue diamond": ("diamond", "blue"),
+    "star": ("star", "yellow"),
+    "red triangle pointed up": ("triangle", "red"),
+    "hollow red circle": ("ring", "red"),
+}
 _UNFLIPPABLE = re.compile(
     r"left|right|arrow|flag|clock|button|keycap|letter|key|sign|mark|number|symbols|east|west"
+    r"|facing right|thirty|o'clock|input|circled m|walking|running|kneeling|cane|wheelchair"
     r"|points|hundred|abc|eject|forward|reverse|play|money|calendar|notes?$|banknote|badge"
 )
 _PLURAL = {
@@ -159,9 +206,14 @@ def _names(raw: str) -> tuple[str, ...]:
     name = raw.replace("’", "'").replace("“", "").replace("”", "")
     if name.startswith("flag: "):
         country = name[6:].lower()
-        return (f"flag of {country}", f"{country} flag")
+        return (f"flag of {country}", f"{country} flag", country)
     if name.startswith("keycap: "):
         return (f"{name} button".replace("keycap: ", "keycap ").lower(),)
+    if name.endswith("thirty"):
+        hour = name.split("-")[0]
+        return (name, f"clock at {name}", f"half past {hour}", f"clock at half past {hour}")
+    if name.endswith("o'clock"):
+        return (name, f"clock at {name}")
     names = [name]
     animal = re.fullmatch(
         r"(dog|cat|mouse|hamster|rabbit|fox|bear|panda|koala|tiger|lion|cow|pig|frog|monkey|horse|wolf"
@@ -198,6 +250,8 @@ def load_emoji(font_path: str = FONT_PATH) -> list[Emoji]:
         name = data["en"].strip(":").replace("_", " ")
         if data["status"] != emoji.STATUS["fully_qualified"] or _SKIPPED.search(name):
             continue
+        if name in SHAPE_GLYPHS:
+            continue
         gendered = re.match(r"(man|woman|men|women)\b", name) and "\u200d" in text
         if gendered:
             continue
@@ -227,6 +281,20 @@ def load_emoji(font_path: str = FONT_PATH) -> list[Emoji]:
         plural = plural and " of " not in names[0] and not names[0].endswith(("bus", "cross", "us"))
         kept.append(Emoji(text, names, plural, not _UNFLIPPABLE.search(names[0]), sprite))
     return kept
+
+
+def shape_glyphs(font_path: str = FONT_PATH) -> dict[tuple[str, str], list[tuple[str, Image.Image]]]:
+    """For a shape and colour the emoji that show it, with their names."""
+    font = ImageFont.truetype(font_path, FONT_SIZE)
+    found: dict[tuple[str, str], list[tuple[str, Image.Image]]] = {}
+    for text, data in emoji.EMOJI_DATA.items():
+        name = data["en"].strip(":").replace("_", " ")
+        if data["status"] != emoji.STATUS["fully_qualified"] or name not in SHAPE_GLYPHS:
+            continue
+        sprite = _draw(text, font)
+        if sprite is not None:
+            found.setdefault(SHAPE_GLYPHS[name], []).append((name, sprite))
+    return found
 
 
 def lookalikes(kept: list[Emoji], count: int = 16) -> np.ndarray:

@@ -29,6 +29,21 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "grey": (128, 128, 128),
     "cyan": (30, 205, 215),
 }
+# What else goes by the name: plain primaries, web colours, common palettes.
+ANCHORS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "red": ((255, 0, 0), (220, 20, 60), (200, 0, 0), (229, 57, 53)),
+    "orange": ((255, 165, 0), (255, 128, 0), (255, 140, 0), (251, 140, 0)),
+    "yellow": ((255, 255, 0), (255, 215, 0), (253, 216, 53), (250, 240, 60)),
+    "green": ((0, 128, 0), (0, 255, 0), (0, 200, 0), (67, 160, 71), (34, 139, 34)),
+    "blue": ((0, 0, 255), (0, 0, 200), (30, 100, 240), (25, 118, 210)),
+    "purple": ((128, 0, 128), (148, 0, 211), (160, 32, 240), (142, 36, 170)),
+    "pink": ((255, 192, 203), (255, 105, 180), (255, 150, 200), (244, 143, 177)),
+    "brown": ((165, 42, 42), (139, 69, 19), (121, 85, 72), (101, 67, 33)),
+    "black": ((0, 0, 0), (25, 25, 25)),
+    "white": ((255, 255, 255), (240, 240, 240)),
+    "grey": ((128, 128, 128), (150, 150, 150), (105, 105, 105), (158, 158, 158)),
+    "cyan": ((0, 255, 255), (64, 224, 208), (0, 200, 220), (38, 198, 218)),
+}
 COLOUR_SYNONYMS = {"grey": "gray", "cyan": "turquoise", "purple": "violet"}
 SHAPES = (
     "circle",
@@ -151,8 +166,11 @@ class SceneSampler:
         "empty": 0.02,
     }
 
-    def __init__(self, emoji_count: int, held_out: bool = False) -> None:
+    def __init__(
+        self, emoji_count: int, held_out: bool = False, kinds: dict[str, float] | None = None
+    ) -> None:
         self.emoji_count = emoji_count
+        self.kinds = kinds or self.KINDS
         self.held_out = held_out
         self._colours = list(COLOURS)
 
@@ -181,7 +199,7 @@ class SceneSampler:
     def scene(self, rng: np.random.Generator, kind: str | None = None) -> Scene:
         """One scene, of a random kind unless told."""
         if kind is None:
-            kind = str(rng.choice(list(self.KINDS), p=list(self.KINDS.values())))
+            kind = str(rng.choice(list(self.kinds), p=list(self.kinds.values())))
         say_background = rng.random() < 0.5
         match kind:
             case "empty":
@@ -193,6 +211,18 @@ class SceneSampler:
             case "row":
                 thing = self.thing(rng, rng.random() < 0.6)
                 return self._row(thing, int(rng.integers(2, 6)), rng, say_background)
+            case "collage":
+                things = [self.thing(rng, rng.random() < 0.15) for _ in range(4)]
+                objects = tuple(
+                    Placed(
+                        t,
+                        16 + 32 * (s % 2) + rng.uniform(-2, 2),
+                        16 + 32 * (s // 2) + rng.uniform(-2, 2),
+                        rng.uniform(22, 32),
+                    )
+                    for s, t in enumerate(things)
+                )
+                return Scene(kind, objects, self.background(rng, things))
             case "trio":
                 things = [self.thing(rng, rng.random() < 0.4) for _ in range(3)]
                 spots = rng.permutation(4)[:3]
@@ -274,13 +304,14 @@ class SceneSampler:
         self, kind: str, first: Thing, second: Thing, rng: np.random.Generator, say_background: bool
     ) -> Scene:
         relation = ("above", "below", "left", "right")[rng.integers(4)]
-        small = rng.random() < 0.3
-        sizes = [rng.uniform(24, 32), rng.uniform(24, 32)]
+        small = rng.random() < 0.25
+        low = 24 if rng.random() < 0.6 else 14
+        sizes = [rng.uniform(low, 32), rng.uniform(low, 32)]
         if small:
             which = int(rng.integers(2))
             sizes[which], sizes[1 - which] = rng.uniform(13, 18), rng.uniform(28, 38)
         room = SIZE - sum(sizes)
-        gap = rng.uniform(0.0, max(0.5, room * 0.7))
+        gap = rng.uniform(0.0, max(0.5, room * 0.9))
         start = rng.uniform(0, max(0.1, room - gap))
         near, far = start + sizes[0] / 2, start + sizes[0] + gap + sizes[1] / 2
         drift = rng.uniform(-1, 1, 2)
