@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import argparse
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from batches import BatchSampler
 from drawing import CELLS
+from model import ModelShape
 from questions import WRONG, Questioner
-from scenes import COLOURS, PLACES, RELATIONS, SHAPES, SIZE, SceneSampler, Thing
-from tokenizer import Tokenizer
+from scenes import COLOURS, PLACES, RELATIONS, SHAPES, SIZE, Thing
+from tokenizer import Tokenizer, learn_merges, words
 
 CAPTION_TOKENS, QUESTION_TOKENS, WORDINGS, OBJECTS = 28, 20, 2, 5
 KINDS = ("empty", "emoji", "shape", "emoji pair", "shape pair", "mixed pair", "row", "trio", "collage")
@@ -67,14 +69,30 @@ def _hash(value: object) -> int:
     return (zlib.crc32(text) << 31) ^ zlib.crc32(text[::-1])
 
 
+def make_tokenizer(seed: int) -> Tokenizer:
+    """Learn the merges from the captions of some batches, and every name once more."""
+    sampler = BatchSampler()
+    counts: Counter[str] = Counter()
+    rng = np.random.default_rng((seed, 999))
+    for _ in range(30_000):
+        scene = sampler.scenes.scene(rng)
+        counts.update(words(sampler.captioner.caption(scene, rng)))
+    for entry in sampler.emoji:
+        for name in entry.names:
+            counts.update(words(name) * 10)
+    return Tokenizer(learn_merges(counts, ModelShape().vocabulary - 514))
+
+
 class Bank:
     """Writes chunks of one mixture."""
 
-    def __init__(self, run: Path, mixture: str, seed: int) -> None:
+    def __init__(self, run: Path, folder: Path, mixture: str, seed: int) -> None:
         self.sampler = BatchSampler(kinds=MIXTURES[mixture])
+        if not (run / "merges.txt").exists():
+            make_tokenizer(seed).save(run, ModelShape().context)
         self.tokenizer = Tokenizer.load(run)
         self.questions = Questioner(self.sampler)
-        self.folder = run / "bank" / mixture
+        self.folder = folder / mixture
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seed = (seed, sorted(MIXTURES).index(mixture))
 
@@ -140,13 +158,15 @@ class Bank:
 def main() -> None:
     """Draw the chunks that are missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, required=True, help="folder with merges.txt")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run; the first bank also makes its tokenizer")
     parser.add_argument("--mixture", choices=sorted(MIXTURES), required=True)
     parser.add_argument("--pictures", type=int, required=True)
     parser.add_argument("--chunk", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--check", action="store_true", help="pictures for the log's curve")
     args = parser.parse_args()
-    bank = Bank(args.run, args.mixture, args.seed)
+    folder = args.run / ("check/bank" if args.check else "bank")
+    bank = Bank(args.run, folder, args.mixture, args.seed)
     for number in range(args.pictures // args.chunk):
         bank.chunk(number, args.chunk)
         print(args.mixture, number, flush=True)

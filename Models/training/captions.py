@@ -171,10 +171,10 @@ class Captioner:
                 return self.phrase(objects[0], rng, size, bare=rng.random() < 0.12)
             case "row":
                 return self._counted(objects, rng)
-            case "trio":
+            case "trio" | "collage":
+                # Three of them, in any order.
                 names = [self.phrase(o, rng) for o in objects]
-                order = rng.permutation(3)
-                a, b, c = (names[i] for i in order)
+                a, b, c = (names[i] for i in rng.permutation(len(names))[:3])
                 return f"{a}, {b} and {c}"
         sizes = ["", ""]
         if scene.say_size:

@@ -206,15 +206,19 @@ def _names(raw: str) -> tuple[str, ...]:
     name = raw.replace("’", "'").replace("“", "").replace("”", "")
     if name.startswith("flag: "):
         country = name[6:].lower()
-        return (f"flag of {country}", f"{country} flag", country)
+        return (f"flag of {country}", f"{country} flag", country, f"flag: {country}")
     if name.startswith("keycap: "):
-        return (f"{name} button".replace("keycap: ", "keycap ").lower(),)
+        key = name[8:].lower()
+        return (f"keycap {key} button", f"keycap: {key}", f"keycap {key}")
     if name.endswith("thirty"):
         hour = name.split("-")[0]
         return (name, f"clock at {name}", f"half past {hour}", f"clock at half past {hour}")
     if name.endswith("o'clock"):
         return (name, f"clock at {name}")
     names = [name]
+    quoted = re.fullmatch(r"Japanese (.*) button", name)
+    if quoted:
+        names.append(f"Japanese “{quoted[1]}” button")
     animal = re.fullmatch(
         r"(dog|cat|mouse|hamster|rabbit|fox|bear|panda|koala|tiger|lion|cow|pig|frog|monkey|horse|wolf"
         r"|dragon|unicorn|moose)( face)?",

@@ -1,6 +1,6 @@
 """Write a checkpoint as a transformers directory.
 
-``python export.py --run runs/default --out ../default``
+``python export.py --run runs/default --name joint --out ../default``
 
 Weights are stored as float16: half the size, and exact for whoever widens them again. They are
 rounded before anything is measured, so the numbers in the card are those of the files.
@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from model import CLIP, ModelShape
 from tokenizer import END, START, Tokenizer
-from train import MEAN, STD
+from loader import MEAN, STD
 
 
 def configuration(shape: ModelShape) -> dict[str, object]:
@@ -164,12 +164,14 @@ def write_json(path: Path, value: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--name", default="joint", help="the stage whose checkpoint it is")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--last", action="store_true", help="the last weights, not their average")
     args = parser.parse_args()
-    saved = torch.load(args.run / "checkpoint.pt", weights_only=True, map_location="cpu")
+    saved = torch.load(args.run / f"{args.name}.pt", weights_only=True, map_location="cpu")
     shape = ModelShape.from_dict(saved["shape"])
     model = CLIP(shape)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(saved["model" if args.last else "average"])
     tokenizer = Tokenizer.load(args.run)
     tokenizer.save(args.out, shape.context)
     (args.out / "tokenizer.json").write_text(
@@ -177,7 +179,7 @@ def main() -> None:
     )
     write_json(args.out / "config.json", configuration(shape))
     write_json(args.out / "preprocessor_config.json", preprocessing(shape))
-    tensors = {k: v.half().contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.half().contiguous() for k, v in model.exported().items()}
     weights = args.out / "model.safetensors"
     save_file(tensors, weights, metadata={"format": "pt"})
     weights.chmod(0o644)

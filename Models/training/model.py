@@ -31,7 +31,7 @@ class TowerShape:
 class ModelShape:
     """Everything that ``config.json`` says about the sizes."""
 
-    vision: TowerShape = TowerShape(192, 6, 3)
+    vision: TowerShape = TowerShape(192, 4, 6)
     text: TowerShape = TowerShape(128, 3, 2)
     projection: int = 128
     image_size: int = 64

@@ -1,6 +1,7 @@
 """Train one stage of the default model: ``python train.py --run runs/default --stage image …``.
 
-A run is a chain of stages (``stages.sh``), each with optimizers and a schedule of its own:
+A run is a chain of stages (``stages.sh``), each with optimizers and a schedule of its own, and
+perhaps several processes that average their gradients:
 
 - ``image``: the image tower on the renderer's labels;
 - ``text``: the text tower on what the captions say;
@@ -18,7 +19,7 @@ import json
 import math
 import signal
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +34,7 @@ from loader import Loader, Rows
 from losses import caption_losses, contrast, encode_texts, image_losses, question
 from model import CLIP, ModelShape, TowerShape
 from muon import Muon
-from tokenizer import Tokenizer, learn_merges, words
-
-# What the names and the labels weigh in the joint stage.
-WORDINGS = bank.WORDINGS
-
-
-def make_tokenizer(shape: ModelShape, seed: int) -> Tokenizer:
-    """Learn the merges from the captions of some batches, and every name once more."""
-    sampler = BatchSampler()
-    counts: Counter[str] = Counter()
-    rng = np.random.default_rng((seed, 999))
-    for _ in range(30_000):
-        scene = sampler.scenes.scene(rng)
-        counts.update(words(sampler.captioner.caption(scene, rng)))
-    for entry in sampler.emoji:
-        for name in entry.names:
-            counts.update(words(name) * 10)
-    return Tokenizer(learn_merges(counts, shape.vocabulary - 514))
+from tokenizer import Tokenizer
 
 
 def schedule(step: int, elapsed: float, args: argparse.Namespace) -> float:
@@ -309,7 +293,7 @@ class Trainer:
     def update(self, rows: Rows) -> None:
         """One step on a batch."""
         with torch.autocast("cpu", torch.bfloat16, enabled=bool(self.args.bf16)):
-            losses, right, _, _ = self.losses(rows, int(torch.randint(WORDINGS, ())))
+            losses, right, _, _ = self.losses(rows, int(torch.randint(bank.WORDINGS, ())))
         sum(losses.values()).backward()
         self._agree()
         for optimizer, bases in zip(self.optimizers, self.rates, strict=True):
@@ -409,7 +393,7 @@ def arguments() -> argparse.Namespace:
     add("--skip", type=int, default=0, help="first chunk of each mixture")
     add("--seed", type=int, default=20)
     add("--width", type=int, default=192, help="of the image tower")
-    add("--layers", type=int, default=6, help="of the image tower")
+    add("--layers", type=int, default=4, help="of the image tower")
     add("--ranks", type=int, default=1, help="processes that share the batches")
     add("--rank", type=int, default=0)
     add("--threads", type=int, default=1)
