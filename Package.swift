@@ -34,6 +34,7 @@ let package = Package(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CPNG", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
         // C of our own: vectorised loops, and libpng's setjmp discipline, which Swift cannot express.
         .target(name: "CKernels"),
@@ -46,7 +47,7 @@ let package = Package(
         .target(name: "JSON", swiftSettings: strict),
         .target(
             name: "Encoders",
-            dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded"],
+            dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash"],
             swiftSettings: strict),
         .target(name: "Guidance", dependencies: ["Encoders"], swiftSettings: strict),
         .target(name: "IPC", dependencies: ["JSON", "CZeroMQ"], swiftSettings: strict),

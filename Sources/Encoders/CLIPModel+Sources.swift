@@ -126,21 +126,22 @@ extension CheckpointTower {
 }
 
 extension CheckpointFiles {
-    /// SHA-256 of a file's bytes; `nil` when there is none of this name.
+    /// The digest of a file's bytes; `nil` when there is none of this name.
     fileprivate func digest(of name: String) throws(EncoderError) -> String? {
         guard let bytes = try bytes(named: name) else { return nil }
-        try bytes.checkLength()
-        return bytes.withUnsafeBytes { SHA256.hexDigest($0) }
+        let digest = ContentDigest()
+        try bytes.readPieces(0..<bytes.count, length: MappedBytes.pieceLength) { digest.update($0) }
+        return digest.hexDigest()
     }
 }
 
 extension CheckpointSurvey {
-    /// SHA-256 over everything that decides results. The first line changes when the meaning of the
+    /// The digest of everything that decides results. The first line changes when the meaning of the
     /// others does.
     func fingerprint(tokenizer: String?, preprocessing: String?) -> String {
-        var digest = SHA256()
+        let digest = ContentDigest()
         func line(_ text: String) { digest.update(text + "\n") }
-        line("guidanced model 1")
+        line("guidanced model 2")
         line("layout \(configuration.layout.rawValue)")
         line("text " + (configuration.text.map { JSONValue.object($0.json).text() } ?? "none"))
         line("image " + (configuration.vision.map { JSONValue.object($0.json).text() } ?? "none"))

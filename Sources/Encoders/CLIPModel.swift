@@ -19,8 +19,8 @@ public final class CLIPModel: Sendable {
     /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
     /// and has the value that training would start from.
     public let logitScale: Float
-    /// SHA-256 over configuration, tokenizer, preprocessing, every weight as it is stored, and the
-    /// precision when it is not fp32; 64 hexadecimal digits. Equal fingerprints mean equal results, so
+    /// `ContentDigest` over configuration, tokenizer, preprocessing, every weight as it is stored, and the
+    /// precision when it is not fp32; 32 hexadecimal digits. Equal fingerprints mean equal results, so
     /// caches and replies carry it.
     public let fingerprint: String
     /// What the checkpoint holds, for people.
@@ -95,7 +95,7 @@ public final class CLIPModel: Sendable {
         if options.precision == .f32 {
             fingerprint = exact
         } else {
-            var digest = SHA256()
+            let digest = ContentDigest()
             digest.update("\(exact) precision \(options.precision.rawValue)\n")
             fingerprint = digest.hexDigest()
         }

@@ -10,6 +10,9 @@ package struct CLIPModelBuilder: Sendable {
     package let identified: [CLIPModel]
     private let survey: CheckpointSurvey
 
+    /// Where the weights can be read again: as they were when they were digested, or not at all.
+    package var source: CheckpointTower { survey.tower }
+
     /// Checks everything but the numbers themselves, and digests the weights.
     ///
     /// - Parameter variants: how the weights are to be held; at least one.

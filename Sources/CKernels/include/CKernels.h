@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "CDigest.h"
 #include "CImage.h"
 #include "CMemory.h"
 #include "CTeam.h"

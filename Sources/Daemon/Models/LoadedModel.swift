@@ -27,7 +27,7 @@ package final class LoadedModel: Sendable {
             usesTokenizerPadding = isPipeline
             if let tower = model.text, let tokenizer = model.tokenizer {
                 encoder = TextEncoder(
-                    tower: tower, tokenizer: tokenizer,
+                    tower: tower, tokenizer: tokenizer.expandingWords(),
                     isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
                     usesTokenizerPadding: isPipeline)
             } else {
@@ -73,7 +73,7 @@ package final class LoadedModel: Sendable {
         if towers.count == 1 {
             fingerprint = first.model.fingerprint
         } else {
-            var digest = SHA256()
+            let digest = ContentDigest()
             for tower in towers {
                 digest.update("\(tower.role.rawValue) \(tower.model.fingerprint)\n")
             }

@@ -98,7 +98,8 @@ struct ModelLoader: Sendable {
         LoadedModel(
             name: name,
             towers: zip(encoders, models).map { encoder, model in
-                LoadedModel.Tower(model, source: encoder.source, contents: encoder.contents)
+                LoadedModel.Tower(
+                    model, source: encoder.builder.source, contents: encoder.contents)
             }, recipe: recipe)
     }
 }

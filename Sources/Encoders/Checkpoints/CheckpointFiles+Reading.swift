@@ -14,9 +14,8 @@ extension CheckpointFiles {
             throw .tooLarge(
                 what: path(of: name), limit: Self.maximumDocumentLength, actual: bytes.count)
         }
-        try bytes.checkLength()
         // Copied first: the text may change under a parser that reads the mapping itself.
-        let copy = bytes.array()
+        let copy = try bytes.array()
         do throws(JSONError) {
             return try JSONValue.parse(copy)
         } catch {

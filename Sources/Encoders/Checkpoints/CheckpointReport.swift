@@ -120,7 +120,7 @@ extension CheckpointReport.Tower {
                     [
                         "name": .string($0.name), "type": .string($0.type.rawValue),
                         "shape": .array($0.shape.map { .integer($0) }),
-                        "sha256": .string($0.digest),
+                        "xxh3_128": .string($0.digest),
                     ]
                 })
         }

@@ -11,13 +11,13 @@ package struct CheckpointSurvey: Sendable {
     let textTensors: [StoredTensor]
     let visionTensors: [StoredTensor]
     let scaleTensors: [StoredTensor]
-    private let tower: CheckpointTower
+    /// Its tensors are those that were digested, or an error.
+    let tower: CheckpointTower
 
     /// Reads every byte of the towers once, for the digests; numbers are not looked at.
     ///
     /// - Throws: `EncoderError` naming the file or tensor that is missing or wrong.
     package init(_ tower: CheckpointTower) throws(EncoderError) {
-        self.tower = tower
         let source = tower.tensors
         let configuration = tower.configuration
         let layout = configuration.layout
@@ -36,6 +36,7 @@ package struct CheckpointSurvey: Sendable {
         textTensors = Array(tensors[..<textCount])
         visionTensors = Array(tensors[textCount..<visionEnd])
         scaleTensors = Array(tensors[visionEnd...])
+        self.tower = tower.with(DigestedTensors(source, tensors))
         source.releasePages()
     }
 

@@ -10,37 +10,52 @@ enum FloatWidening {
         precondition(
             type.holdsWeights && count.isMultiple(of: type.blockLength)
                 && bytes.count == count / type.blockLength * type.size)
-        if type.isQuantized { return BlockWidening.floats(bytes, type: type, count: count) }
         return [Float](unsafeUninitializedCapacity: count) { output, initialized in
             initialized = count
-            guard let source = bytes.baseAddress, let target = output.baseAddress, count > 0 else {
-                return
+            widen(bytes, type: type, into: UnsafeMutableBufferPointer(rebasing: output[..<count]))
+        }
+    }
+
+    /// `floats(_:type:count:)` into memory of as many elements as `bytes` holds.
+    static func widen(
+        _ bytes: UnsafeRawBufferPointer, type: StoredType,
+        into output: UnsafeMutableBufferPointer<Float>
+    ) {
+        let count = output.count
+        precondition(
+            type.holdsWeights && count.isMultiple(of: type.blockLength)
+                && bytes.count == count / type.blockLength * type.size)
+        if type.isQuantized {
+            BlockWidening.widen(bytes, type: type, into: output)
+            return
+        }
+        guard let source = bytes.baseAddress, let target = output.baseAddress, count > 0 else {
+            return
+        }
+        switch type {
+        case .f16:
+            for index in 0..<count {
+                target[index] = half(
+                    source.loadUnaligned(fromByteOffset: 2 &* index, as: UInt16.self))
             }
-            switch type {
-            case .f16:
-                for index in 0..<count {
-                    target[index] = half(
-                        source.loadUnaligned(fromByteOffset: 2 &* index, as: UInt16.self))
-                }
-            case .bf16:
-                for index in 0..<count {
-                    let stored = source.loadUnaligned(
-                        fromByteOffset: 2 &* index, as: UInt16.self)
-                    target[index] = Float(bitPattern: UInt32(stored) << 16)
-                }
-            case .f8e4m3, .f8e5m2:
-                let table = type == .f8e4m3 ? smallTable : wideTable
-                for index in 0..<count {
-                    target[index] = table[Int(source.load(fromByteOffset: index, as: UInt8.self))]
-                }
-            case .f64:
-                for index in 0..<count {
-                    target[index] = Float(
-                        source.loadUnaligned(fromByteOffset: 8 &* index, as: Double.self))
-                }
-            default:
-                UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: 4 * count)
+        case .bf16:
+            for index in 0..<count {
+                let stored = source.loadUnaligned(
+                    fromByteOffset: 2 &* index, as: UInt16.self)
+                target[index] = Float(bitPattern: UInt32(stored) << 16)
             }
+        case .f8e4m3, .f8e5m2:
+            let table = type == .f8e4m3 ? smallTable : wideTable
+            for index in 0..<count {
+                target[index] = table[Int(source.load(fromByteOffset: index, as: UInt8.self))]
+            }
+        case .f64:
+            for index in 0..<count {
+                target[index] = Float(
+                    source.loadUnaligned(fromByteOffset: 8 &* index, as: Double.self))
+            }
+        default:
+            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: 4 * count)
         }
     }
 

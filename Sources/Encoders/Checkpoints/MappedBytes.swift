@@ -3,8 +3,8 @@ import Glibc
 /// Read-only bytes of a file (mapped, not read) or of the program itself.
 ///
 /// The object owns the mapping and its file descriptor until it goes away. A mapped file that
-/// somebody shortens would make reads past its new end fatal, so readers call `checkLength()` before
-/// they copy, and nothing reads from the mapping once a model is loaded.
+/// somebody shortens would make reads past its new end fatal: only headers are looked at in the
+/// mapping, right behind `checkLength()`; tensors are read from the file (`readPieces`).
 public final class MappedBytes: @unchecked Sendable {
     // @unchecked: the address and count never change after init, and nobody writes through them.
     private let address: UnsafeRawPointer?
@@ -91,6 +91,53 @@ public final class MappedBytes: @unchecked Sendable {
         madvise(UnsafeMutableRawPointer(mutating: address), count, MADV_DONTNEED)
     }
 
+    /// How much of a file is read at once: what stays in the second-level cache until it is used.
+    package static let pieceLength = 1 << 19
+
+    /// A range of the bytes, in order, in pieces of a length; the last may be shorter. A file's are read
+    /// from the file, so that one that is shortened meanwhile is an error.
+    ///
+    /// - Throws: `EncoderError.file` when the file has become shorter or cannot be read.
+    package func readPieces(
+        _ range: Range<Int>, length: Int, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) {
+        precondition(range.upperBound <= count && length > 0)
+        guard descriptor >= 0 else {
+            withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+            return
+        }
+        let room = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: min(length, range.count), alignment: 64)
+        defer { room.deallocate() }
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let piece = UnsafeMutableRawBufferPointer(
+                rebasing: room[..<min(length, range.upperBound - position)])
+            try read(into: piece, from: position)
+            body(UnsafeRawBufferPointer(piece))
+            position += piece.count
+        }
+    }
+
+    private func read(
+        into room: UnsafeMutableRawBufferPointer, from offset: Int
+    ) throws(EncoderError) {
+        var done = 0
+        while done < room.count {
+            let count = pread(
+                descriptor, room.baseAddress.map { $0 + done }, room.count - done, offset + done)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw .file(
+                    path: path,
+                    reason: count == 0
+                        ? "was shortened while it was being read"
+                        : "cannot be read: \(systemMessage(errno))")
+            }
+            done += count
+        }
+    }
+
     /// The bytes, valid while `body` runs.
     public func withUnsafeBytes<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
@@ -105,8 +152,13 @@ public final class MappedBytes: @unchecked Sendable {
     }
 
     /// A copy of all bytes.
-    public func array() -> [UInt8] {
-        withUnsafeBytes { Array($0) }
+    ///
+    /// - Throws: as `readPieces`.
+    public func array() throws(EncoderError) -> [UInt8] {
+        var all: [UInt8] = []
+        all.reserveCapacity(count)
+        try readPieces(0..<count, length: Self.pieceLength) { all += $0 }
+        return all
     }
 }
 

@@ -22,20 +22,13 @@ struct PrefixedTensors: TensorSource {
     func shape(of name: String) -> [Int]? { base.shape(of: prefix + name) }
     func storedType(of name: String) -> StoredType? { base.storedType(of: prefix + name) }
 
-    // By the base, whose errors say the whole name.
-    func check(_ name: String, shape: [Int]) throws(EncoderError) -> StoredType {
-        try base.check(prefix + name, shape: shape)
-    }
-
-    func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
-        try base.floats(prefix + name, shape: shape)
-    }
+    func displayName(_ name: String) -> String { base.displayName(prefix + name) }
 
     func releasePages() { base.releasePages() }
 
-    func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result? {
-        try base.withStoredBytes(prefix + name, body)
+    func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool {
+        try base.readStoredBytes(prefix + name, body)
     }
 }

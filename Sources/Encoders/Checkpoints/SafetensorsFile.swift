@@ -52,13 +52,11 @@ public struct SafetensorsFile: TensorSource {
 
     public func releasePages() { bytes.releasePages() }
 
-    public func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result? {
-        guard let entry = entries[name] else { return nil }
-        try bytes.checkLength()
-        return bytes.withUnsafeBytes { buffer in
-            body(UnsafeRawBufferPointer(rebasing: buffer[entry.range]))
-        }
+    public func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool {
+        guard let entry = entries[name] else { return false }
+        try bytes.readPieces(entry.range, length: entry.type.pieceLength, body)
+        return true
     }
 }

@@ -63,10 +63,10 @@ public struct ShardedTensors: TensorSource {
         shard(of: name)?.storedType(of: name)
     }
 
-    public func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result? {
-        try shard(of: name)?.withStoredBytes(name, body) ?? nil
+    public func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool {
+        try shard(of: name)?.readStoredBytes(name, body) ?? false
     }
 
     public func releasePages() {

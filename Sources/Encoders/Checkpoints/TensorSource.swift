@@ -103,48 +103,75 @@ public protocol TensorSource: Sendable {
     /// - Throws: `EncoderError.tensor` when it is missing, has another shape, is not stored in a type
     ///   that holds weights, or holds NaN or infinity.
     func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float]
-    /// The bytes of a tensor as they are stored, while `body` runs; `nil` when there is none.
-    func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result?
+    /// The bytes of a tensor as they are stored, in order, in pieces of whole elements or blocks.
+    ///
+    /// - Returns: `false` when there is no tensor of this name.
+    /// - Throws: `EncoderError.file` when a file changed meanwhile.
+    func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool
+    /// What messages call a tensor.
+    func displayName(_ name: String) -> String
     /// Gives the memory of mapped files back to the system; what is read again afterwards is read from
     /// the files again.
     func releasePages()
 }
 
 extension TensorSource {
+    public func displayName(_ name: String) -> String { name }
+
+    /// The bytes of a tensor as they are stored, all at once; `nil` when there is none.
+    public func storedBytes(_ name: String) throws(EncoderError) -> [UInt8]? {
+        var all: [UInt8] = []
+        guard try readStoredBytes(name, { all += $0 }) else { return nil }
+        return all
+    }
+
     public func check(_ name: String, shape: [Int]) throws(EncoderError) -> StoredType {
+        func fault(_ expected: String, _ actual: String) -> EncoderError {
+            .tensor(path: path, name: displayName(name), expected: expected, actual: actual)
+        }
         guard let stored = self.shape(of: name), let type = storedType(of: name) else {
-            throw .tensor(
-                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+            throw fault("shape \(shape)", "no such tensor")
         }
-        guard stored == shape else {
-            throw .tensor(
-                path: path, name: name, expected: "shape \(shape)", actual: "shape \(stored)")
-        }
-        guard type.holdsWeights else {
-            throw .tensor(
-                path: path, name: name, expected: "numbers with a fraction",
-                actual: type.rawValue)
-        }
+        guard stored == shape else { throw fault("shape \(shape)", "shape \(stored)") }
+        guard type.holdsWeights else { throw fault("numbers with a fraction", type.rawValue) }
         return type
     }
 
     public func floats(_ name: String, shape: [Int]) throws(EncoderError) -> [Float] {
         let type = try check(name, shape: shape)
         let count = shape.reduce(1, *)
-        let values = try withStoredBytes(name) {
-            FloatWidening.floats($0, type: type, count: count)
+        var found: Result<Bool, EncoderError> = .success(false)
+        let values = [Float](unsafeUninitializedCapacity: count) { output, initialized in
+            var filled = 0
+            found = Result { () throws(EncoderError) in
+                try readStoredBytes(name) { piece in
+                    let next = piece.count / type.size * type.blockLength
+                    precondition(filled + next <= count, "a tensor's bytes are its shape's")
+                    FloatWidening.widen(
+                        piece, type: type,
+                        into: UnsafeMutableBufferPointer(rebasing: output[filled..<filled + next]))
+                    filled += next
+                }
+            }
+            initialized = filled
         }
-        guard let values else {
+        guard try found.get(), values.count == count else {
             throw .tensor(
-                path: path, name: name, expected: "shape \(shape)", actual: "no such tensor")
+                path: path, name: displayName(name), expected: "shape \(shape)",
+                actual: "no such tensor")
         }
         if let index = FloatWidening.firstNonFinite(values) {
             throw .tensor(
-                path: path, name: name, expected: "finite values",
+                path: path, name: displayName(name), expected: "finite values",
                 actual: "\(values[index]) at element \(index)")
         }
         return values
     }
+}
+
+extension StoredType {
+    /// How many bytes are read at once: whole elements or blocks.
+    var pieceLength: Int { max(1, MappedBytes.pieceLength / size) * size }
 }

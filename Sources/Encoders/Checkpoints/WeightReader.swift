@@ -4,7 +4,7 @@ public struct StoredTensor: Sendable, Equatable {
     public let type: StoredType
     /// `[]` for a scalar.
     public let shape: [Int]
-    /// SHA-256 of its bytes, hexadecimal.
+    /// The `ContentDigest` of its bytes.
     public let digest: String
     public var elementCount: Int { shape.reduce(1, *) }
 }
@@ -47,7 +47,9 @@ struct WeightReader {
     ) throws(EncoderError) -> [StoredTensor] {
         let digests = concurrentMap(taken.count) { index in
             Result<String?, EncoderError> { () throws(EncoderError) in
-                try source.withStoredBytes(taken[index].name) { SHA256.hexDigest($0) }
+                let digest = ContentDigest()
+                let isThere = try source.readStoredBytes(taken[index].name) { digest.update($0) }
+                return isThere ? digest.hexDigest() : nil
             }
         }
         var tensors: [StoredTensor] = []

@@ -92,7 +92,10 @@ extension BytePairTokenizer {
         _ token: Int32, spelled spelling: ArraySlice<UInt32>, to encoded: inout EncodedText
     ) {
         encoded.words.append((encoded.tokens.count, encoded.cleaned.count))
-        encoded.tokens.append(token)
+        let all = [token] + (continuations[token] ?? [])
+        encoded.tokens += all
+        // Who cuts within a word has all of it among what is left.
+        encoded.lengths += [Int32](repeating: 0, count: all.count - 1)
         encoded.lengths.append(Int32(clamping: spelling.reduce(0) { $0 + utf8Length($1) }))
         encoded.cleaned += spelling
     }

@@ -20,8 +20,7 @@ extension BytePairTokenizer {
                     what: files.path(of: name), limit: TokenizerFiles.sizeLimit,
                     actual: bytes.count)
             }
-            try bytes.checkLength()
-            return bytes.array()
+            return try bytes.array()
         }
         func document(_ name: String) throws(EncoderError) -> TokenizerFiles.JSONFile? {
             guard let bytes = try read(name) else { return nil }

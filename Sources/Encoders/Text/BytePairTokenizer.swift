@@ -19,10 +19,14 @@ public final class BytePairTokenizer: Sendable {
     /// Added tokens that are looked for in the raw text, and in the cleaned one.
     let rawTokens: AddedTokenMatcher
     let cleanedTokens: AddedTokenMatcher
+    /// The tokens that follow an added token, for words that stand for several.
+    let continuations: [Int32: [Int32]]
 
+    /// - Parameter expandsWords: whether an added token `name` stands for `name_1`, `name_2` and so on
+    ///   as well, as far as they are added tokens too.
     init(
         vocabulary: Vocabulary, special: SpecialTokens, added: [AddedToken],
-        cleaning: TextCleaning, path: String
+        cleaning: TextCleaning, path: String, expandsWords: Bool = false
     ) {
         self.vocabulary = vocabulary
         self.cleaning = cleaning
@@ -33,9 +37,39 @@ public final class BytePairTokenizer: Sendable {
         padToken = special.pad
         // open_clip knows no tokens beside its own two, which are found while splitting.
         let added = cleaning == .transformers ? added : []
+        self.added = added
+        self.special = special
+        continuations = expandsWords ? Self.continuations(of: added) : [:]
         rawTokens = AddedTokenMatcher(added.filter { !$0.isNormalized }, clean: { $0 })
         cleanedTokens = AddedTokenMatcher(
             added.filter(\.isNormalized), clean: TransformersCleaning.cleaned)
+    }
+
+    private let added: [AddedToken]
+    private let special: SpecialTokens
+
+    /// This tokenizer, with words that a pipeline's textual inversions stand under taken for all of
+    /// their vectors: those of `name` are the added tokens `name`, `name_1`, `name_2` and so on
+    /// (diffusers' `maybe_convert_prompt`). Itself when there is no such word.
+    package func expandingWords() -> BytePairTokenizer {
+        guard continuations.isEmpty, !Self.continuations(of: added).isEmpty else { return self }
+        return BytePairTokenizer(
+            vocabulary: vocabulary, special: special, added: added, cleaning: cleaning, path: path,
+            expandsWords: true)
+    }
+
+    private static func continuations(of added: [AddedToken]) -> [Int32: [Int32]] {
+        let tokens = Dictionary(
+            added.map { ($0.content, $0.token) }, uniquingKeysWith: { first, _ in first })
+        var all: [Int32: [Int32]] = [:]
+        for word in added {
+            var number = 1
+            while let next = tokens["\(word.content)_\(number)"] {
+                all[word.token, default: []].append(next)
+                number += 1
+            }
+        }
+        return all
     }
 
     /// The content tokens of a text, without start and end.

@@ -96,7 +96,7 @@ package struct VerificationReport: Sendable {
     private static func table(of tower: CheckpointReport.Tower) -> Table {
         var table = Table([
             Table.Column("tensor"), Table.Column("type"), Table.Column("shape"),
-            Table.Column("sha256"),
+            Table.Column("xxh3-128"),
         ])
         for tensor in tower.tensors {
             table.append([

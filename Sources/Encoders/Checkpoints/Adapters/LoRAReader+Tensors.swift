@@ -272,7 +272,8 @@ extension TensorSource {
                 path: path, name: name, expected: "one number", actual: "shape \(shape)")
         }
         if type.holdsWeights { return try floats(name, shape: shape)[0] }
-        let number = try withStoredBytes(name) { bytes -> Float? in
+        let stored = try storedBytes(name) ?? []
+        let number: Float? = stored.withUnsafeBytes { bytes in
             switch type {
             case .i64: Float(bytes.loadUnaligned(as: Int64.self))
             case .i32: Float(bytes.loadUnaligned(as: Int32.self))
@@ -281,9 +282,9 @@ extension TensorSource {
             default: nil
             }
         }
-        guard let number, let number else {
+        guard let number else {
             throw .tensor(
-                path: path, name: name, expected: "a number", actual: type.rawValue)
+                path: path, name: displayName(name), expected: "a number", actual: type.rawValue)
         }
         return number
     }

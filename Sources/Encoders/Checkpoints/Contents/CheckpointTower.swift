@@ -16,7 +16,14 @@ public struct CheckpointTower: Sendable {
     /// Whether a vocabulary of CLIP's size is taken for CLIP's; false where the file lists others.
     var isBuiltInVocabulary = true
     /// The tensors, under the names of `configuration.layout`.
-    let tensors: any TensorSource
+    private(set) var tensors: any TensorSource
+
+    /// The same tower with its tensors from another source.
+    func with(_ tensors: any TensorSource) -> CheckpointTower {
+        var tower = self
+        tower.tensors = tensors
+        return tower
+    }
 
     /// For messages.
     public var path: String { tensors.path }

@@ -23,10 +23,15 @@ enum DiffusersFolder {
                 continue
             }
             // SDXL and SD3 pair L with bigG; the refiner has bigG as its second, and only, encoder.
-            let tower = try tower(files, name, name == "text_encoder" ? .clip : .clipG)
+            let tower = try tower(files, name, .clip)
             let isPaired = name == "text_encoder" && second.map(textClasses.contains) == true
-            let role =
-                name != "text_encoder" ? .clipG : isPaired ? .clipL : loneRole(tower)
+            let role = try role(
+                of: tower, named: name != "text_encoder" ? .clipG : isPaired ? .clipL : nil)
+            guard !towers.contains(where: { $0.role == role }) else {
+                throw .configuration(
+                    path: path, field: name, expected: "another encoder than the first",
+                    actual: "a second \(role.rawValue) by its width")
+            }
             let suffix = name.dropFirst("text_encoder".count)
             towers.append(
                 CheckpointTower(
@@ -78,10 +83,15 @@ enum DiffusersFolder {
         return try .directory(folder, role: role)
     }
 
-    /// Which family a pipeline's only text encoder is: SD1's has OpenAI's activation, SD2's is H/14,
-    /// and priors use bigG.
-    private static func loneRole(_ tower: CheckpointTower) -> EncoderRole {
-        guard let text = tower.configuration.text, text.activation == .gelu else { return .clipL }
-        return text.width >= 1_280 ? .clipG : .clipH
+    /// Which encoder of a pipeline a tower is: by its place in the pipeline, as far as its width does not
+    /// say otherwise (HunyuanVideo has CLIP-L second); a pipeline's only one by its activation where its
+    /// width is nobody's: SD1's has OpenAI's.
+    private static func role(
+        of tower: CheckpointTower, named: EncoderRole?
+    ) throws(EncoderError) -> EncoderRole {
+        guard let text = tower.configuration.text else { return named ?? .clip }
+        if let family = TowerFamily(width: text.width) { return family.role }
+        if let named { return named }
+        return text.activation == .gelu ? (text.width > 1_280 ? .clipG : .clipH) : .clipL
     }
 }

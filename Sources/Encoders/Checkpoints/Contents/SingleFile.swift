@@ -40,15 +40,41 @@ enum SingleFile {
         for place in places {
             let tensors = PrefixedTensors(source, prefix: place.prefix)
             guard hasText(tensors, place.layout) else { continue }
+            let name = TextTensorNames.find(place.layout, in: tensors).tokenEmbedding
+            let family = try TowerFamily.of(
+                width: tensors.shape(of: name)?.last ?? 0, named: place.family,
+                layout: place.layout, tensor: place.prefix + name, path: source.path)
+            let tower = try text(
+                place.format == .sd3 ? ImpliedProjection.add(to: tensors, family) : tensors,
+                place.layout, family)
+            guard !towers.contains(where: { $0.role == tower.role }) else {
+                throw .unsupported(
+                    what: "\(source.path), tensor \"\(place.prefix + name)\"",
+                    expected: "each encoder once",
+                    actual: "two \(tower.role.rawValue) by their widths")
+            }
             formats.append(place.format)
-            towers.append(try text(tensors, place.layout, place.family))
+            towers.append(tower)
         }
-        if var format = formats.first {
-            // FLUX's files keep CLIP-L where SD3's do, and have no bigG.
-            if format == .sd3, towers.count == 1, towers[0].role == .clipL { format = .flux }
-            return CheckpointContents(path: source.path, format: format, towers: towers)
+        if let format = formats.first {
+            return CheckpointContents(
+                path: source.path, format: Self.format(format, towers.map(\.role)), towers: towers)
         }
         return try bare(source)
+    }
+
+    /// What a pipeline's file is: as its names say, as far as its encoders' sizes do not contradict them.
+    private static func format(
+        _ named: CheckpointFormat, _ roles: [EncoderRole]
+    ) -> CheckpointFormat {
+        switch (named, roles) {
+        // FLUX's files keep CLIP-L where SD3's do, and have no bigG.
+        case (.sd3, [.clipL]): .flux
+        case (.sd1, [.clipH]), (.sdxlRefiner, [.clipH]): .sd2
+        case (.sd2, [.clipL]): .sd1
+        case (.sd1, [.clipG]), (.sd2, [.clipG]): .sdxlRefiner
+        default: named
+        }
     }
 
     /// Towers under their own names.
@@ -63,13 +89,18 @@ enum SingleFile {
             case (true, false):
                 let name = TextTensorNames.find(layout, in: source).tokenEmbedding
                 let width = source.shape(of: name)?.last ?? 0
-                guard let family = TowerFamily(width: width) else {
+                // Under OpenCLIP's names 768 is OpenAI's L/14 or LAION's, which has GELU.
+                guard let family = TowerFamily(width: width),
+                    layout == .transformers || family != .clipL || isOpenAI(source)
+                else {
                     throw needsConfiguration(
                         source, layout, "a text tower \(width) wide, whose activation is unknown")
                 }
+                let tensors =
+                    layout == .transformers ? ImpliedProjection.add(to: source, family) : source
                 return CheckpointContents(
                     path: source.path, format: .textEncoder,
-                    towers: [try text(source, layout, family)])
+                    towers: [try text(tensors, layout, family)])
             case (false, true):
                 let tower = CheckpointTower(
                     role: .imageEncoder,

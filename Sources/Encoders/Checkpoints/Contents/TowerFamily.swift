@@ -19,6 +19,40 @@ enum TowerFamily: Sendable, Equatable {
     /// `nil` for the end token.
     var padToken: Int32? { self == .clipL ? nil : 0 }
 
+    /// The width of the family's text tower.
+    private var width: Int {
+        switch self {
+        case .clipL: 768
+        case .clipH: 1_024
+        case .clipG: 1_280
+        }
+    }
+
+    /// Narrower towers are nobody's published ones: tests and experiments, whose names are believed.
+    private static let leastWidth = 256
+
+    /// The family of a text tower that a pipeline's names take for one: another one's when the width
+    /// says so.
+    ///
+    /// - Parameters:
+    ///   - named: what the names say.
+    ///   - tensor: of the width, for messages.
+    /// - Throws: `EncoderError.unsupported` for a width that is no pipeline's, and for one that more
+    ///   than one activation was trained at.
+    static func of(
+        width: Int, named: TowerFamily, layout: CheckpointLayout, tensor: String, path: String
+    ) throws(EncoderError) -> TowerFamily {
+        guard width >= leastWidth, width != named.width else { return named }
+        if let other = TowerFamily(width: width), layout == .transformers || other != .clipL {
+            return other
+        }
+        throw .unsupported(
+            what: "\(path), tensor \"\(tensor)\"",
+            expected: "a width of \(named.width), as its name says (\(named.role.rawValue))",
+            actual: "\(width), whose activation is unknown; a model of its own needs its "
+                + "\(layout.configurationName)")
+    }
+
     /// The family of a text tower that stands alone; `nil` for a width that is none of theirs.
     init?(width: Int) {
         switch width {

@@ -154,8 +154,7 @@ public struct TransformersExport: Sendable {
         var copies: [(name: String, bytes: [UInt8])] = []
         for name in names {
             guard let bytes = try files.bytes(named: name) else { continue }
-            try bytes.checkLength()
-            copies.append((name, bytes.array()))
+            copies.append((name, try bytes.array()))
         }
         return copies
     }

@@ -5,28 +5,26 @@
 /// the fifth ones in 32 bits, then the numbers; of four bits, the low halves of 16 bytes come before
 /// the high ones.
 enum BlockWidening {
-    static func floats(
-        _ bytes: UnsafeRawBufferPointer, type: StoredType, count: Int
-    ) -> [Float] {
-        [Float](unsafeUninitializedCapacity: count) { output, initialized in
-            initialized = count
-            if type.blockLength > 32 {
-                SuperBlockWidening.widen(bytes, type, into: output)
-                return
-            }
-            for block in 0..<count / 32 {
-                let start = block * type.size
-                let target = UnsafeMutableBufferPointer(
-                    rebasing: output[block * 32..<block * 32 + 32])
-                switch type {
-                case .q8v0: eightBits(bytes, start, target)
-                case .q4v0: lowBits(bytes, start, target, hasLeast: false, isFive: false)
-                case .q4v1: lowBits(bytes, start, target, hasLeast: true, isFive: false)
-                case .q5v0: lowBits(bytes, start, target, hasLeast: false, isFive: true)
-                case .iq4nl:
-                    curve(bytes, start + 2, half(bytes, start), target)
-                default: lowBits(bytes, start, target, hasLeast: true, isFive: true)
-                }
+    /// - Precondition: `output` is whole blocks, `bytes` those blocks.
+    static func widen(
+        _ bytes: UnsafeRawBufferPointer, type: StoredType,
+        into output: UnsafeMutableBufferPointer<Float>
+    ) {
+        if type.blockLength > 32 {
+            SuperBlockWidening.widen(bytes, type, into: output)
+            return
+        }
+        for block in 0..<output.count / 32 {
+            let start = block * type.size
+            let target = UnsafeMutableBufferPointer(
+                rebasing: output[block * 32..<block * 32 + 32])
+            switch type {
+            case .q8v0: eightBits(bytes, start, target)
+            case .q4v0: lowBits(bytes, start, target, hasLeast: false, isFive: false)
+            case .q4v1: lowBits(bytes, start, target, hasLeast: true, isFive: false)
+            case .q5v0: lowBits(bytes, start, target, hasLeast: false, isFive: true)
+            case .iq4nl: curve(bytes, start + 2, half(bytes, start), target)
+            default: lowBits(bytes, start, target, hasLeast: true, isFive: true)
             }
         }
     }

@@ -152,11 +152,11 @@ struct ClipCppTensors: TensorSource {
 
     func releasePages() { file.releasePages() }
 
-    func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result? {
-        guard let stored = stored[name] else { return nil }
-        return try file.withStoredBytes(stored, body)
+    func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool {
+        guard let stored = stored[name] else { return false }
+        return try file.readStoredBytes(stored, body)
     }
 
     /// Whether the layer of a tensor calls its first matrix `ffn_up`.

@@ -65,12 +65,12 @@ package struct GGUFFile: TensorSource {
 
     package func releasePages() { bytes.releasePages() }
 
-    package func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result? {
-        guard let entry = entries[name] else { return nil }
-        try bytes.checkLength()
-        return bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[entry.range])) }
+    package func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool {
+        guard let entry = entries[name] else { return false }
+        try bytes.readPieces(entry.range, length: entry.type.pieceLength, body)
+        return true
     }
 
     // MARK: reading

@@ -52,28 +52,39 @@ struct StridedView: Sendable, Equatable {
         self.isContiguous = isContiguous || count == 0
     }
 
-    /// The elements' bytes in row-major order, while `body` runs.
-    func withBytes<Result>(
-        of file: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
-    ) -> Result {
+    /// The elements' bytes in row-major order, in pieces.
+    ///
+    /// - Throws: `EncoderError.file` when the file changed meanwhile.
+    func readBytes(
+        of file: MappedBytes, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) {
         let length = elementCount * type.size
         if isContiguous {
-            return body(UnsafeRawBufferPointer(rebasing: file[start..<start + length]))
+            try file.readPieces(start..<start + length, length: type.pieceLength, body)
+            return
         }
-        return [UInt8](unsafeUninitializedCapacity: length) { output, initialized in
-            gather(file, into: UnsafeMutableRawBufferPointer(output))
+        let span = zip(shape, strides).reduce(1) { $0 + ($1.0 - 1) * $1.1 } * type.size
+        var stored: [UInt8] = []
+        stored.reserveCapacity(span)
+        try file.readPieces(start..<start + span, length: type.pieceLength) { stored += $0 }
+        let bytes = [UInt8](unsafeUninitializedCapacity: length) { output, initialized in
+            stored.withUnsafeBytes {
+                gather($0, into: UnsafeMutableRawBufferPointer(output))
+            }
             initialized = length
-        }.withUnsafeBytes(body)
+        }
+        bytes.withUnsafeBytes(body)
     }
 
+    /// - Parameter span: the bytes from the first element to the last.
     private func gather(
-        _ file: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+        _ span: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
     ) {
         var index = [Int](repeating: 0, count: shape.count)
-        var position = start
+        var position = 0
         let size = type.size
         for target in stride(from: 0, to: elementCount * size, by: size) {
-            for byte in 0..<size { output[target + byte] = file[position + byte] }
+            for byte in 0..<size { output[target + byte] = span[position + byte] }
             var axis = shape.count - 1
             while axis >= 0 {
                 index[axis] += 1

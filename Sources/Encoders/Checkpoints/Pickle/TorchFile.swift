@@ -74,12 +74,12 @@ public struct TorchFile: TensorSource {
 
     public func releasePages() { bytes.releasePages() }
 
-    public func withStoredBytes<Result>(
-        _ name: String, _ body: (UnsafeRawBufferPointer) -> Result
-    ) throws(EncoderError) -> Result? {
-        guard let view = views[name] else { return nil }
-        try bytes.checkLength()
-        return bytes.withUnsafeBytes { view.withBytes(of: $0, body) }
+    public func readStoredBytes(
+        _ name: String, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(EncoderError) -> Bool {
+        guard let view = views[name] else { return false }
+        try view.readBytes(of: bytes, body)
+        return true
     }
 }
 

@@ -39,7 +39,7 @@ import Testing
     ) throws {
         let file = try open(tensor(shape, strides, offset: offset), ["0": Self.numbers])
         #expect(try file.floats("w", shape: shape.map { Int($0) }) == expected)
-        let bytes = try file.withStoredBytes("w") { Array($0) }
+        let bytes = try file.storedBytes("w")
         #expect(bytes == expected.flatMap { littleEndian($0.bitPattern) })
     }
 
