@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import guidanced
+from guidanced import diffusers
 from fake_daemon import failure, reply
 from guidanced import Client
 from guidanced.diffusers import recipe_of
@@ -200,3 +201,26 @@ def test_recipes_of_pipelines(pipe, recipe) -> None:
 def test_other_pipelines_have_no_recipe() -> None:
     with pytest.raises(ValueError, match="KandinskyPipeline"):
         recipe_of(pipeline("KandinskyPipeline"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "argument"),
+    [
+        ("sd1", {"prompt_2": "b"}),
+        ("sd2", {"negative_prompt_2": "b"}),
+        ("sdxl", {"prompt_3": "b"}),
+        ("sdxl", {"max_sequence_length": 77}),
+        ("sdxl-refiner", {"prompt_2": "b"}),
+        ("sd3-clip", {"negative_prompt_3": "b"}),
+        ("flux-clip", {"prompt_2": "b"}),
+        ("sdxl", {"cutouts": 4}),
+    ],
+)
+def test_what_a_family_has_no_encoder_for_is_not_swallowed(
+    daemon, recipe: str, argument: dict[str, Any]
+) -> None:
+    pytest.importorskip("torch")
+    fake = daemon(answer({"pooled": values(1, 4)}))
+    with Client(fake.endpoint) as g, pytest.raises(TypeError if "cutouts" in argument else ValueError):
+        diffusers.encode(recipe, "a", client=g, **argument)
+    assert fake.requests == []

@@ -8,14 +8,18 @@ package final class RemoteSession: Session {
     /// How long one request may take, in milliseconds.
     private let timeout: Int
     package let batchSize: Int
+    /// Nanoseconds of the first request's time that went into connecting.
+    private var spent: UInt64
 
     /// A daemon answers `status` on its socket thread, however much it has to compute.
     private static let greetingTimeout = 5000
-    /// The reply to a request that ran into its deadline comes within this time, in milliseconds.
-    private static let grace = 2000
+    /// How much earlier than the time is up a daemon gives a request up, at most, in milliseconds,
+    /// so that its reply says so in time.
+    private static let margin = 200
 
     /// Connects and makes sure that somebody is there.
     ///
+    /// - Parameter timeoutMilliseconds: for each request; connecting counts as part of the first.
     /// - Throws: `NoDaemon`, `ClientError`.
     package init(endpoint: String, timeoutMilliseconds: Int) throws {
         do throws(TransportError) {
@@ -25,16 +29,20 @@ package final class RemoteSession: Session {
             throw NoDaemon(endpoint: endpoint, reason: reason)
         }
         timeout = timeoutMilliseconds
+        let start = monotonicNow()
+        let patience = min(RemoteSession.greetingTimeout, timeoutMilliseconds)
         do throws(ClientError) {
-            let status = try client.call(
-                op: "status", timeoutMilliseconds: RemoteSession.greetingTimeout)
+            let status = try client.call(op: "status", timeoutMilliseconds: patience)
             batchSize = RemoteSession.batchSize(threads: status.result["threads"]?.intValue ?? 1)
         } catch {
             guard case .timeout = error else { throw error }
             throw NoDaemon(
                 endpoint: endpoint,
-                reason: "no answer within \(RemoteSession.greetingTimeout / 1000) s")
+                reason: patience % 1000 == 0
+                    ? "no answer within \(patience / 1000) s"
+                    : "no answer within \(patience) ms")
         }
+        spent = monotonicNow() - start
     }
 
     /// Waits and tries again, within the time that a request may take, when the daemon is
@@ -42,15 +50,22 @@ package final class RemoteSession: Session {
     package func call(
         op: String, model: String?, params: JSONObject, inputs: [Input]
     ) throws -> Reply {
-        let end = monotonicNow() + UInt64(timeout) * 1_000_000
+        let whole = UInt64(timeout) * 1_000_000
+        let end = monotonicNow() + (whole - min(spent, whole))
+        spent = 0
         while true {
             let now = monotonicNow()
             let left = max(Int((end - min(now, end)) / 1_000_000), 1)
             do throws(ClientError) {
                 return try client.call(
                     op: op, model: model, params: params, inputs: inputs,
-                    deadlineMilliseconds: left, timeoutMilliseconds: left + RemoteSession.grace)
+                    deadlineMilliseconds: max(left - min(left / 10, RemoteSession.margin), 1),
+                    timeoutMilliseconds: left)
             } catch {
+                if case .timeout = error {
+                    throw ClientError.timeout(
+                        op: op, endpoint: client.endpoint, milliseconds: timeout)
+                }
                 guard case .refused(let fault) = error else { throw error }
                 let pause = max(fault.retryAfterMilliseconds ?? 100, 10)
                 guard fault.code == .overloaded, pause < left else { throw fault }

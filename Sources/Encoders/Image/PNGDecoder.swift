@@ -75,6 +75,9 @@ public enum PNGDecoder {
                 what: "encoded image bytes", limit: limits.maximumBytes, actual: bytes.count)
         }
         guard bytes.count >= 8, bytes.prefix(8).elementsEqual(signature) else {
+            if let name = FileFormat.name(bytes) {
+                throw .image(expected: "a PNG file", actual: name)
+            }
             let start = bytes.prefix(8).map { hexadecimal($0) }.joined(separator: " ")
             throw .image(
                 expected: "a PNG file (starting 89 50 4E 47 0D 0A 1A 0A)",

@@ -91,6 +91,25 @@ func parse<Command: ParsableCommand>(
         #expect(command.path == "embedded:default" && command.tensors)
     }
 
+    @Test(arguments: [
+        (["a", "b"], ["a", "b"]), (["--prompt", "a", "-p", "b"], ["a", "b"]),
+        (["--prompt", "b", "a"], ["a", "b"]),
+    ])
+    func conditionTakesPromptsAsArgumentsAndAsOptions(
+        arguments: [String], prompts: [String]
+    ) throws {
+        let command = try #require(
+            try Guidanced.parseAsRoot(["condition"] + arguments) as? ConditionCommand)
+        #expect(command.prompts == prompts)
+    }
+
+    @Test(arguments: ["heat.png", "HEAT.PNG", "a/b.c.png", "-"])
+    func heatMapsAreNamedAsPictures(name: String) throws {
+        let command = try parse(
+            "gradient", "a", "--prompt", "x", "--heatmap", name, as: GradientCommand.self)
+        #expect(command.heatmap == name)
+    }
+
     @Test func serveTakesSeveralEndpoints() throws {
         let command = try parse(
             "serve", "--bind", "ipc:///a", "--bind", "tcp://127.0.0.1:*", "--threads", "3",
@@ -110,6 +129,11 @@ func parse<Command: ParsableCommand>(
         ["gradient", "a", "--prompt", "x", "--weight", "nan", "--out", "g"],
         ["gradient", "a", "--prompt", "x", "--out", "-", "--heatmap", "-"],
         ["gradient", "a", "--prompt", "x", "--loss", "l2", "--out", "g"],
+        ["gradient", "a", "--prompt", "x", "--heatmap", "heat"],
+        ["gradient", "a", "--prompt", "x", "--heatmap", "heat.npy"],
+        ["gradient", "a", "--prompt", "x", "--heatmap", "heat.png.tmp"],
+        ["gradient", "a", "--prompt", "x", "--out", "heat.png"],
+        ["condition"], ["condition", "--negative", "x"],
         ["tokenize"], ["verify"], ["verify", "a", "b"], ["dance"],
         ["score", "a", "--prompt", "x", "--metric", "euclid"],
         ["score", "a", "--prompt", "x", "--connect"],

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Daemon
 import Encoders
 import IPC
@@ -49,6 +50,38 @@ import Testing
         let narrow = MemoryConsole()
         #expect(try command.execute(Narrow(inner: session), narrow.console) == .success)
         #expect(narrow.output.text == memory.output.text)
+    }
+
+    @Test func aFolderIsScoredRankedClassifiedAndEmbedded() throws {
+        let pictures = try TemporaryFolder()
+        for (name, path) in [("2.png", red), ("1.png", blue)] {
+            _ = try pictures.write(name, try InputFile.read(path, limit: 1 << 20))
+        }
+        _ = try pictures.write("3.jpg", [0xFF, 0xD8, 0xFF, 0xE0, 0, 16])
+        let paths = ["1.png", "2.png", "3.jpg"].map { pictures.path + "/" + $0 }
+        func run<Command: SessionCommand>(
+            _ kind: Command.Type, _ arguments: String...
+        ) throws -> JSONValue {
+            let console = MemoryConsole()
+            let command = try #require(
+                try Guidanced.parseAsRoot(arguments + ["--format", "json"]) as? Command)
+            #expect(try command.execute(session, console.console) == .someItemsFailed)
+            #expect(console.errors.text.contains("3.jpg: expected a PNG file, found a JPEG file"))
+            return try JSONValue.parse(console.output.text)
+        }
+        let scores = try run(ScoreCommand.self, "score", pictures.path, "-p", "a red circle")
+        #expect(scores["images"]?.arrayValue?.map { $0["path"]?.stringValue } == paths)
+        let ranking = try run(RankCommand.self, "rank", pictures.path, "-p", "a red circle")
+        #expect(ranking["ranking"]?.arrayValue?.first?["path"]?.stringValue == paths[1])
+        #expect(ranking["failed"]?.arrayValue?.first?["path"]?.stringValue == paths[2])
+        let classes = try run(
+            ClassifyCommand.self, "classify", pictures.path, "--labels", "red circle,blue square")
+        #expect(classes["images"]?.arrayValue?.map { $0["path"]?.stringValue } == paths)
+        let embeddings = try run(
+            EmbedCommand.self, "embed", "--text", "a", "--image", pictures.path)
+        #expect(
+            embeddings["embeddings"]?.arrayValue?.map { $0["image"]?.stringValue }
+                == [nil] + paths)
     }
 
     @Test func gradientWritesAnArrayAndAPicture() throws {

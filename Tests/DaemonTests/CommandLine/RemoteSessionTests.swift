@@ -1,4 +1,5 @@
 import Daemon
+import Glibc
 import IPC
 import JSON
 import Synchronization
@@ -19,8 +20,8 @@ import Testing
         private let server: Server
         private let thread: SystemThread
 
-        /// - Parameter answer: gets each request and how many came before it.
-        init(_ answer: @escaping @Sendable (Request, Int) -> Reply) throws {
+        /// - Parameter answer: gets each request and how many came before it; `nil` is silence.
+        init(_ answer: @escaping @Sendable (Request, Int) -> Reply?) throws {
             folder = try TemporaryFolder()
             endpoint = "ipc://\(folder.path)/s"
             let state = self.state
@@ -31,7 +32,8 @@ import Testing
                         received.append(request)
                         return received.count - 1
                     }
-                    state.server.withLock { $0 }?.reply(answer(request, count), to: request.client)
+                    guard let reply = answer(request, count) else { return }
+                    state.server.withLock { $0 }?.reply(reply, to: request.client)
                 })
             self.server = server
             state.server.withLock { $0 = server }
@@ -115,6 +117,54 @@ import Testing
         }
         #expect(CommandStatus(error) == .tryAgain)
         #expect(responder.requests.count >= 2)
+    }
+
+    @Test func theTimeoutIsTheWholeTimeOfARequest() throws {
+        let responder = try Responder { request, _ in
+            request.op == "status" ? RemoteSessionTests.status(request) : nil
+        }
+        let session = try RemoteSession(endpoint: responder.endpoint, timeoutMilliseconds: 400)
+        let start = monotonicNow()
+        let error = try #require(throws: ClientError.self) {
+            try session.call(op: "score", model: nil, params: [:], inputs: [])
+        }
+        let elapsed = Double(monotonicNow() - start) / 1e6
+        #expect(
+            error
+                == .timeout(op: "score", endpoint: responder.endpoint, milliseconds: 400))
+        #expect((250.0..<1500).contains(elapsed), "\(elapsed) ms")
+        let deadline = try #require(responder.requests.last?.deadlineMilliseconds)
+        #expect((1..<400).contains(deadline))
+    }
+
+    @Test func connectingCountsAsPartOfTheFirstRequest() throws {
+        // The greeting takes 300 ms; so much less is left for the first request, not the second.
+        let responder = try Responder { request, _ in
+            if request.op == "status" {
+                var pause = timespec(tv_sec: 0, tv_nsec: 300_000_000)
+                nanosleep(&pause, nil)
+                return RemoteSessionTests.status(request)
+            }
+            return Reply(answering: request)
+        }
+        let session = try RemoteSession(endpoint: responder.endpoint, timeoutMilliseconds: 5000)
+        for _ in 0..<2 {
+            _ = try session.call(op: "score", model: nil, params: [:], inputs: [])
+        }
+        let deadlines = responder.requests.compactMap(\.deadlineMilliseconds)
+        try #require(deadlines.count == 2)
+        #expect(deadlines[0] <= 4500)
+        #expect((4600...5000).contains(deadlines[1]))
+    }
+
+    @Test func aShortTimeoutHoldsForConnectingToo() throws {
+        let responder = try Responder { _, _ in nil }
+        let start = monotonicNow()
+        let error = try #require(throws: NoDaemon.self) {
+            try RemoteSession(endpoint: responder.endpoint, timeoutMilliseconds: 350)
+        }
+        #expect(Double(monotonicNow() - start) / 1e6 < 2000)
+        #expect(error.reason == "no answer within 350 ms")
     }
 
     @Test func anEndpointWithoutDaemonSaysSo() throws {

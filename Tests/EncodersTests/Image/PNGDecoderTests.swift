@@ -46,6 +46,30 @@ import Testing
         #expect(throws: Never.self) { try PNGDecoder.decode(Array(whole[..<pixelsEnd])) }
     }
 
+    @Test(
+        arguments: [
+            ("a JPEG file", [0xFF, 0xD8, 0xFF, 0xE0, 0, 16, 0x4A, 0x46]),
+            ("a JPEG file", [0xFF, 0xD8, 0xFF]),
+            ("a WebP file", Array("RIFF\u{1}\u{2}\u{3}\u{4}WEBPVP8 ".utf8)),
+            ("a GIF file", Array("GIF89a".utf8)),
+            ("a TIFF file", [0x49, 0x49, 0x2A, 0, 8, 0, 0, 0]),
+            ("an AVIF file", [0, 0, 0, 28] + Array("ftypavif".utf8)),
+            ("a HEIC file", [0, 0, 0, 28] + Array("ftypheic".utf8)),
+            ("a JPEG XL file", [0xFF, 0x0A, 1]),
+            ("a BMP file", Array("BM".utf8) + [70, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0]),
+            ("4 bytes starting 52 49 46 46", Array("RIFF".utf8)),
+            ("2 bytes starting FF D8", [0xFF, 0xD8]),
+            ("no bytes", []),
+        ] as [(String, [UInt8])])
+    func namesWhatIsNoPNGFile(name: String, bytes: [UInt8]) throws {
+        let error = try #require(throws: EncoderError.self) { try PNGDecoder.decode(bytes) }
+        guard case .image(let expected, let actual) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect(expected.hasPrefix("a PNG file") && actual == name)
+    }
+
     @Test(arguments: ["IHDR", "gAMA", "tEXt", "IDAT"])
     func refusesWrongChecksums(kind: String) throws {
         var bytes = try ImageFixtures.bytes("png/chunks.png")

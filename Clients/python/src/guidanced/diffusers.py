@@ -14,6 +14,7 @@ import numpy as np
 
 from .arguments import Texts
 from .client import Client
+from .errors import ArgumentError
 from .images import Images
 from .results import Conditioning, FloatArray
 
@@ -25,7 +26,7 @@ def recipe_of(pipe: Any) -> str:
     """The recipe that a pipeline is conditioned by, also when its text encoders were left out.
 
     Raises:
-        ValueError: for a pipeline of another family.
+        ArgumentError: for a pipeline of another family.
     """
     name = type(pipe).__name__
     if "Flux" in name:
@@ -36,7 +37,7 @@ def recipe_of(pipe: Any) -> str:
         return "sdxl-refiner" if _config(pipe, "requires_aesthetics_score", False) else "sdxl"
     if "StableDiffusion" in name or name.startswith("StableUnCLIP"):
         return "sd2" if _is_second(pipe) else "sd1"
-    raise ValueError(f"pipe: expected a Stable Diffusion or FLUX.1 pipeline, found {name}")
+    raise ArgumentError(f"pipe: expected a Stable Diffusion or FLUX.1 pipeline, found {name}")
 
 
 def _is_second(pipe: Any) -> bool:
@@ -77,12 +78,26 @@ def encode(
         options: what ``Client.condition`` takes: syntax, clip_skip, long_prompts, loras, …
 
     Raises:
-        ValueError: for a pipeline of another family, and for prompts whose vectors differ from step
-            to step or come in weighted parts, which no pipeline takes.
+        ArgumentError: for a pipeline of another family, for prompts whose vectors differ from step to
+            step or come in weighted parts, which no pipeline takes, and for what the family has no
+            encoder for.
     """
     torch: Any = importlib.import_module("torch")
     pipe = None if isinstance(pipe_or_recipe, str) else pipe_or_recipe
     recipe = pipe_or_recipe if pipe is None else recipe_of(pipe)
+    second: dict[str, Any] = {"prompt_2": prompt_2, "negative_prompt_2": negative_prompt_2}
+    third: dict[str, Any] = {"prompt_3": prompt_3, "negative_prompt_3": negative_prompt_3}
+    tokens: dict[str, Any] = {"max_sequence_length": max_sequence_length}
+    is_with_t5 = pipe is not None and recipe in ("sd3-clip", "flux-clip")
+    for given, is_used in (
+        (second, recipe in ("sdxl", "sd3-clip") or is_with_t5),
+        (third, is_with_t5 and recipe == "sd3-clip"),
+        (tokens, is_with_t5),
+    ):
+        for name, value in given.items():
+            if value is not None and not is_used:
+                what = recipe if pipe is None else type(pipe).__name__
+                raise ArgumentError(f"{name}: nothing reads it here ({what})")
     options = dict(options)
     if pipe is not None:
         if recipe == "sd3-clip":
@@ -161,7 +176,7 @@ def encode_image(
 
     def tensor(values: FloatArray | None) -> Any:
         if values is None:
-            raise ValueError(f"{recipe}: the daemon gave no such vectors")
+            raise ArgumentError(f"{recipe}: the daemon gave no such vectors")
         return torch.from_numpy(np.array(values)).to(device, dtype)
 
     if recipe == "unclip":
@@ -175,14 +190,14 @@ def encode_image(
 
 def _check_plain(found: Conditioning) -> None:
     if len(found.segments) > 1:
-        raise ValueError(
+        raise ArgumentError(
             "prompt: its vectors differ from step to step; take them from Client.condition and set "
             "them in a callback"
         )
     for name in ("rows", "negative_rows"):
         rows = found.report.get(name) or []
         if len({row.get("prompt") for row in rows}) != len(rows):
-            raise ValueError(
+            raise ArgumentError(
                 "prompt: it has several weighted parts (AND), which a pipeline does not take; take "
                 "them from Client.condition"
             )
@@ -218,7 +233,7 @@ def _t5_of_sd3(pipe: Any, texts: list[str], length: int, torch: Any) -> Any:
 
 def _t5_of_flux(pipe: Any, text: Texts, count: int, length: int) -> Any:
     if pipe.text_encoder_2 is None:
-        raise ValueError("pipe: FLUX.1 also needs its T5 (text_encoder_2), which no daemon serves")
+        raise ArgumentError("pipe: FLUX.1 also needs its T5 (text_encoder_2), which no daemon serves")
     return pipe._get_t5_prompt_embeds(
         prompt=_repeated(text, count),
         num_images_per_prompt=1,

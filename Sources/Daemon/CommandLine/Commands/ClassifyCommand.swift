@@ -18,7 +18,7 @@ package struct ClassifyCommand: SessionCommand {
               guidanced classify cat.png --labels "cat,dog,slice of pizza"
             """)
 
-    @Argument(help: "PNG files; - for standard input.", completion: .file(extensions: ["png"]))
+    @Argument(help: "PNG files or folders of them; - for standard input.", completion: .file())
     package var images: [String]
 
     @Option(help: ArgumentHelp("Labels, separated by commas.", valueName: "a,b,c"))
@@ -79,17 +79,20 @@ package struct ClassifyCommand: SessionCommand {
         if let templates {
             texts["templates"] = .array(try InputFile.lines(templates).map { .string($0) })
         }
+        let images = ImagePaths.expand(self.images, console)
         let requests = ImageRequests(
             session: session, model: connection.requestModel, console: console)
         let results = try requests.run("classify", paths: images, texts: texts) { reply, count in
             try reply.rows("probabilities", count: count, width: labels.count)
         }
-        if !results.isEmpty { try console.print(report(results, labels)) }
+        if !results.isEmpty { try console.print(report(results, labels, images)) }
         results.reportFailures(console)
         return results.status
     }
 
-    private func report(_ results: ItemResults<[Float]>, _ labels: [String]) -> String {
+    private func report(
+        _ results: ItemResults<[Float]>, _ labels: [String], _ images: [String]
+    ) -> String {
         let rows = zip(images, results.values).compactMap { path, probabilities in
             probabilities.map { (path, $0, ClassifyCommand.order($0)) }
         }

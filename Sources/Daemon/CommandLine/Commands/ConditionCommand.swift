@@ -8,7 +8,7 @@ package struct ConditionCommand: SessionCommand {
         commandName: "condition",
         abstract: "Make the vectors that a sampler is conditioned on, and account for every token.",
         usage: """
-            guidanced condition PROMPT... [--negative N]... [--recipe R] [--syntax S] \
+            guidanced condition [PROMPT...] [--prompt P]... [--negative N]... [--recipe R] [--syntax S] \
             [--out FILE.npz|FILE.safetensors] [options]
             """,
         discussion: """
@@ -23,8 +23,11 @@ package struct ConditionCommand: SessionCommand {
             --recipe sdxl --out red.npz
             """)
 
-    @Argument(help: "The prompts.")
-    package var prompts: [String]
+    @Argument(help: ArgumentHelp("The prompts.", valueName: "prompts"))
+    package var arguments: [String] = []
+
+    @Option(name: .shortAndLong, help: "A further prompt; may be repeated.")
+    package var prompt: [String] = []
 
     @Option(
         name: .shortAndLong,
@@ -96,7 +99,11 @@ package struct ConditionCommand: SessionCommand {
 
     package init() {}
 
+    /// The arguments, and then those of `--prompt`.
+    package var prompts: [String] { arguments + prompt }
+
     package func validate() throws {
+        if prompts.isEmpty { throw ValidationError("Expected at least one prompt.") }
         if let out, TensorArchive(path: out) == nil {
             throw ValidationError(
                 "--out: expected a file named *.npz or *.safetensors, found "

@@ -10,7 +10,7 @@ package struct EmbedCommand: SessionCommand {
         usage: "guidanced embed (--text T | --image FILE)... [--format json|npy] [--out FILE]",
         discussion: """
             One row of length 1 for each --text and --image, in the order in which they stand on \
-            the command line. npy is a NumPy file, FP32 [N, D]; an item that failed is a row of \
+            the command line; a folder is one row for each of its images. npy is a NumPy file, FP32 [N, D]; an item that failed is a row of \
             NaN there.
 
             Example:
@@ -23,8 +23,9 @@ package struct EmbedCommand: SessionCommand {
     package var text: [Item] = []
 
     @Option(
-        help: ArgumentHelp("A PNG file, - for standard input; may be repeated.", valueName: "file"),
-        completion: .file(extensions: ["png"]), transform: { Item(.image($0)) })
+        help: ArgumentHelp(
+            "A PNG file or a folder of them, - for standard input; may be repeated.",
+            valueName: "file"), completion: .file(), transform: { Item(.image($0)) })
     package var image: [Item] = []
 
     @Flag(help: "Leave the embeddings as long as the model makes them.")
@@ -88,7 +89,10 @@ package struct EmbedCommand: SessionCommand {
     package func open(_ console: Console) throws -> any Session { try connection.open(console) }
 
     package func execute(_ session: any Session, _ console: Console) throws -> CommandStatus {
-        let items = self.items
+        let items = self.items.flatMap { item -> [Item.Content] in
+            guard case .image(let path) = item else { return [item] }
+            return ImagePaths.expand([path], console).map { .image($0) }
+        }
         let file = OutputFile(out)
         if resolvedFormat == .npy, file.path == nil, console.output.isTerminal {
             throw OutputError.binaryToTerminal

@@ -67,6 +67,15 @@ package struct GradientCommand: SessionCommand {
             throw ValidationError(
                 "--weight: expected \(prompt.count), one for each prompt, found \(weight.count).")
         }
+        if let heatmap, heatmap != "-", !heatmap.lowercased().hasSuffix(".png") {
+            throw ValidationError(
+                "--heatmap: expected a file named *.png, found \(SettingRules.quoted(heatmap)).")
+        }
+        if let out, out.lowercased().hasSuffix(".png") {
+            throw ValidationError(
+                "--out: expected a file for the gradient's numbers, such as *.npy, found "
+                    + "\(SettingRules.quoted(out)); --heatmap makes a picture.")
+        }
         for value in weight where !value.isFinite {
             throw ValidationError("--weight: expected a finite number, found \(value).")
         }

@@ -15,7 +15,7 @@ package struct RankCommand: SessionCommand {
               guidanced rank *.png --prompt "a slice of pizza" --top 3
             """)
 
-    @Argument(help: "PNG files; - for standard input.", completion: .file(extensions: ["png"]))
+    @Argument(help: "PNG files or folders of them; - for standard input.", completion: .file())
     package var images: [String]
 
     @Option(name: .shortAndLong, help: "The prompt.")
@@ -42,6 +42,7 @@ package struct RankCommand: SessionCommand {
     package func open(_ console: Console) throws -> any Session { try connection.open(console) }
 
     package func execute(_ session: any Session, _ console: Console) throws -> CommandStatus {
+        let images = ImagePaths.expand(self.images, console)
         let requests = ImageRequests(
             session: session, model: connection.requestModel, console: console)
         let results = try requests.run(
@@ -60,7 +61,7 @@ package struct RankCommand: SessionCommand {
         }
         // Every request ranked its own images; these are all of them.
         let ranking = Ranking.best(results.values, limit: top)
-        if !ranking.isEmpty { try console.print(report(ranking, results)) }
+        if !ranking.isEmpty { try console.print(report(ranking, results, images)) }
         results.reportFailures(console)
         return results.status
     }
@@ -78,7 +79,9 @@ package struct RankCommand: SessionCommand {
         return scores
     }
 
-    private func report(_ ranking: [RankedItem], _ results: ItemResults<Float>) -> String {
+    private func report(
+        _ ranking: [RankedItem], _ results: ItemResults<Float>, _ images: [String]
+    ) -> String {
         switch format {
         case .table:
             var table = Table([

@@ -16,7 +16,7 @@ package struct ScoreCommand: SessionCommand {
               guidanced score a.png b.png --prompt "a red circle" --prompt "a blue square"
             """)
 
-    @Argument(help: "PNG files; - for standard input.", completion: .file(extensions: ["png"]))
+    @Argument(help: "PNG files or folders of them; - for standard input.", completion: .file())
     package var images: [String]
 
     @Option(name: .shortAndLong, help: "A prompt; may be repeated.")
@@ -36,6 +36,7 @@ package struct ScoreCommand: SessionCommand {
     package func open(_ console: Console) throws -> any Session { try connection.open(console) }
 
     package func execute(_ session: any Session, _ console: Console) throws -> CommandStatus {
+        let images = ImagePaths.expand(self.images, console)
         let requests = ImageRequests(
             session: session, model: connection.requestModel, console: console)
         let results = try requests.run(
@@ -45,12 +46,12 @@ package struct ScoreCommand: SessionCommand {
                 "long_prompts": .string(prompts.longPrompts.rawValue),
             ]
         ) { reply, count in try reply.rows("scores", count: count, width: prompt.count) }
-        if !results.isEmpty { try console.print(report(results)) }
+        if !results.isEmpty { try console.print(report(results, images)) }
         results.reportFailures(console)
         return results.status
     }
 
-    private func report(_ results: ItemResults<[Float]>) -> String {
+    private func report(_ results: ItemResults<[Float]>, _ images: [String]) -> String {
         let rows = zip(images, results.values).compactMap { path, scores in
             scores.map { (path, $0) }
         }

@@ -22,7 +22,8 @@ package struct ConnectionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "With --connect: how long one request may take.", valueName: "seconds"))
+            "With --connect: how long one request may take, the first one with connecting "
+                + "(default: \(ConnectionOptions.defaultTimeout)).", valueName: "seconds"))
     package var timeout: Int?
 
     package init() {}
