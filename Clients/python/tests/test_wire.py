@@ -74,6 +74,18 @@ def test_outputs_of_every_datatype(datatype: str, stored: np.ndarray, expected: 
     array[0] = 1  # own memory, writable
 
 
+def test_outputs_are_the_frames_memory_where_it_can_be_written_to() -> None:
+    header = ok(outputs=[{"name": "x", "datatype": "FP32", "shape": [2, 3]}])
+    memory = bytearray(np.arange(6, dtype="<f4").tobytes())
+    array = decode_reply([*message(header), memoryview(memory)]).outputs["x"]
+    assert np.shares_memory(array, np.frombuffer(memory, np.uint8))
+    odd = bytearray(25)
+    odd[1:] = memory
+    array = decode_reply([*message(header), memoryview(odd)[1:]]).outputs["x"]
+    assert array.flags.aligned and array.flags.writeable
+    assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_an_empty_output_is_an_empty_array() -> None:
     header = ok(outputs=[{"name": "x", "datatype": "FP32", "shape": [0, 5]}])
     assert decode_reply(message(header, b"")).outputs["x"].shape == (0, 5)

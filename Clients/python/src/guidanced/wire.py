@@ -144,7 +144,8 @@ def as_frame(payload: Payload) -> Frame:
 def decode_reply(frames: Sequence[Frame]) -> Reply:
     """Parses and checks the frames of a reply.
 
-    Outputs are own, writable arrays; BF16 is widened to float32. Raises MalformedReply naming what
+    Outputs are writable arrays, without a copy where a frame's memory is writable and aligned; BF16 is
+    widened to float32. Raises MalformedReply naming what
     is wrong; an error reported by the daemon is returned in ``Reply.error``, not raised.
     """
     if len(frames) < 2:
@@ -214,7 +215,8 @@ def _decode_output(entry: object, frame: Frame) -> tuple[str, NDArray[Any]]:
     array: NDArray[Any] = np.frombuffer(frame, dtype=dtype).reshape(shape)
     if datatype == "BF16":
         return name, (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return name, array.astype(dtype.newbyteorder("="), copy=True)
+    is_usable = array.flags.writeable and array.flags.aligned and dtype.isnative
+    return name, array if is_usable else array.astype(dtype.newbyteorder("="), copy=True)
 
 
 def _decode_item(entry: object) -> ItemFailure:

@@ -176,18 +176,22 @@ def _with_foresight(
     found: Iterator[Batch | ItemFailure], outcome: Outcome
 ) -> Iterator[tuple[Batch, bool]]:
     """Each batch, and whether it is the call's only one; failures go straight to the outcome."""
-    held: Batch | None = None
-    is_first = True
+    first: Batch | None = None
+    is_one_of_several = False
     for entry in found:
         if isinstance(entry, ItemFailure):
             outcome.failures.append(entry)
-            continue
-        if held is not None:
-            yield held, False
-            is_first = False
-        held = entry
-    if held is not None:
-        yield held, is_first
+        elif is_one_of_several:
+            yield entry, False
+        elif first is None:
+            first = entry
+        else:
+            is_one_of_several = True
+            yield first, False
+            first = None
+            yield entry, False
+    if first is not None:
+        yield first, True
 
 
 def _send(request: _Request, batch: Batch, outcome: Outcome) -> Plan[None]:
