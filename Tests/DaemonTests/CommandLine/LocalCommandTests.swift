@@ -66,7 +66,9 @@ import Testing
             let command = try #require(
                 try Guidanced.parseAsRoot(arguments + ["--format", "json"]) as? Command)
             #expect(try command.execute(session, console.console) == .someItemsFailed)
-            #expect(console.errors.text.contains("3.jpg: expected a PNG file, found a JPEG file"))
+            #expect(
+                console.errors.text.contains("3.jpg: image: expected a PNG file, found a JPEG file")
+            )
             return try JSONValue.parse(console.output.text)
         }
         let scores = try run(ScoreCommand.self, "score", pictures.path, "-p", "a red circle")

@@ -84,7 +84,7 @@ import Testing
 
     @Test(arguments: [
         ([UInt8](), "no bytes"),
-        (Array("GIF89a and more bytes to fill a header's room".utf8), "47 49 46"),
+        (Array("GIF89a and more bytes to fill a header's room".utf8), "a GIF file"),
         (Array("\u{89}PNG\n\u{1A}\n".utf8), "starting C2"),
         ([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], "ends after 8 bytes"),
         (
