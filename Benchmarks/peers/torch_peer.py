@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "Tests/Generators"))
-import torchvision_operators  # noqa: E402, F401  (before transformers' models)
+import torchvision_operators  # noqa: F401  (before transformers' models)
 import transformers
 from torch import Tensor, nn
 from transformers import (

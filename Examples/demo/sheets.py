@@ -143,6 +143,6 @@ def climb_curves(findings: Findings, path: Path) -> None:
         start = "grey" if climb.start == "grey" else "noise"
         title = f"“{climb.prompt}” from {start}: {climb.scores[0]:.2f} to {climb.scores[-1]:.2f}"
         sheet.text(44, y, title, 13)
-        for column, (step, pixels) in enumerate(climb.frames):
+        for column, (_, pixels) in enumerate(climb.frames):
             sheet.picture(24 + column * (side + 22), y + 22, side, Image.fromarray(pixels))
     sheet.save(path)

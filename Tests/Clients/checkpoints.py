@@ -194,7 +194,7 @@ def in_shards(name: str, count: int = 3) -> Store:
             shard = f"{stem}-{part + 1:05}-of-{count:05}.{suffix}"
             names = list(weights)[part::count]
             _write_any(folder / shard, {key: weights[key] for key in names})
-            index |= {key: shard for key in names}
+            index |= dict.fromkeys(names, shard)
         document = {"metadata": {}, "weight_map": dict(sorted(index.items()))}
         (folder / f"{name}.index.json").write_text(json.dumps(document))
 
@@ -237,7 +237,7 @@ def transformers_folder(
 
 
 def open_clip_folder(
-    folder: Path, weights: Weights, store: Store = in_one("open_clip_model.safetensors")
+    folder: Path, weights: Weights, store: Store = in_one("open_clip_model.safetensors")  # noqa: B008
 ) -> Path:
     width, layers = shape(weights)
     projection = weights["text_projection.weight"].shape[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Raw:
     def send_frames(self, *frames: bytes) -> None:
         self.socket.send_multipart(frames)
 
-    def send(self, op: str, params: Any = None, images: list[Any] = [], **fields: Any) -> str:
+    def send(self, op: str, params: Any = None, images: Sequence[Any] = (), **fields: Any) -> str:
         """Sends a well-formed request (fields override the header's) and returns its id."""
         identifier = fields.pop("id", None) or f"r{next(_numbers)}"
         inputs = [image if isinstance(image, tuple) else image_input(image) for image in images]
@@ -108,7 +109,7 @@ class Raw:
         return Answer(header, frames[2:])
 
     def ask(
-        self, op: str, params: Any = None, images: list[Any] = [], timeout: float = 60, **fields: Any
+        self, op: str, params: Any = None, images: Sequence[Any] = (), timeout: float = 60, **fields: Any
     ) -> Answer:
         """A request and its reply."""
         identifier = self.send(op, params, images, **fields)

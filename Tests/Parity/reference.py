@@ -7,13 +7,13 @@ from pathlib import Path
 
 # torchvision must find its operators declared before transformers imports it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Generators"))
-import torchvision_operators  # noqa: E402, F401
+import torchvision_operators  # noqa: F401
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer  # noqa: E402
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 
 class Reference:

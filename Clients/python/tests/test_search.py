@@ -87,7 +87,7 @@ def test_zero_order_search_moves_to_better_neighbours_and_starts_anew_where_ther
     found = search.zero_order(sample, score, SHAPE, rounds=6, count=5, cosine=0.9, seed=3)
     rng = np.random.default_rng(3)
     best, base, evaluations = -math.inf, None, 0
-    for round in range(6):
+    for _ in range(6):
         if base is None:
             base = rng.standard_normal((1, *SHAPE)).astype(np.float32)[0]
             base_score = float(score(sample(base[None]))[0])

@@ -53,7 +53,7 @@ class Settings:
             None if control is None else strings(control, "control"),
             seconds(timeout, "timeout"),
             seconds(connect_timeout, "connect_timeout"),
-            whole(retries, "retries", range(0, 1_000_000)),
+            whole(retries, "retries", range(1_000_000)),
             model,
             precision,
         )

@@ -46,7 +46,7 @@ def score(
         parts = [prompts]
     else:
         limits = yield from session.limits(listed.count)
-        parts = [p for p in cut(strings(prompts, "prompts"), limits, limits.texts)]
+        parts = list(cut(strings(prompts, "prompts"), limits, limits.texts))
     columns: list[ResultArray] = []
     for part in parts:
         wording, count = prompts_of(

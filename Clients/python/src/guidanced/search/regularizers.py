@@ -36,7 +36,7 @@ def dno_regularizer(
     random orders (DNO, arXiv 2405.18881).
     """
     flat = np.asarray(noise, dtype=np.float64).ravel()
-    columns = 4 ** whole(subsample, "subsample", range(0, 8))
+    columns = 4 ** whole(subsample, "subsample", range(8))
     if flat.size == 0 or flat.size % columns:
         raise ArgumentError(
             f"noise: expected a multiple of {columns} numbers, found {flat.size}"
@@ -44,7 +44,7 @@ def dno_regularizer(
     rng = np.random.default_rng(seed)
     value, gradient = _unlikely(flat.reshape(-1, columns))
     total, slope = value, gradient.ravel()
-    for _ in range(whole(permutations, "permutations", range(0, 1 << 31))):
+    for _ in range(whole(permutations, "permutations", range(1 << 31))):
         order = rng.permutation(flat.size)
         value, gradient = _unlikely(flat[order].reshape(-1, columns))
         total += value / permutations
