@@ -107,6 +107,20 @@ def test_a_cancelled_task_tells_the_daemon_and_the_client_stays_usable(daemon) -
     assert [c.client for c in cancels] == [a.client for a in asked]
 
 
+@pytest.mark.parametrize("timeout", [None, float("inf")])
+def test_without_a_timeout_no_deadline_is_stated(daemon, timeout: float | None) -> None:
+    fake = daemon(lambda request: [reply(request)])
+
+    async def work() -> None:
+        async with AsyncClient(fake.endpoint, timeout=timeout, connect_timeout=timeout) as g:
+            await asyncio.gather(*(g.ping() for _ in range(2 * CONNECTIONS)))
+            await g.ping(deadline=3)
+
+    asyncio.run(work())
+    assert all("deadline_ms" not in request.header for request in fake.requests[:-1])
+    assert fake.requests[-1].header["deadline_ms"] <= 3000
+
+
 def test_the_loop_goes_on_while_calls_wait(daemon) -> None:
     fake = daemon(silent)
 

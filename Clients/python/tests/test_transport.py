@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -358,6 +359,25 @@ def test_every_method_takes_priority_and_deadline() -> None:
             parameters = inspect.signature(method).parameters
             assert parameters["priority"].default == 0, name
             assert parameters["deadline"].default is None, name
+
+
+def test_without_a_file_to_spare_no_daemon_is_reached(daemon) -> None:
+    fake = daemon(answering)
+    held = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Client(fake.endpoint, connect_timeout=0.5) as g:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+            with pytest.raises(OSError):
+                while True:
+                    held.append(os.open("/dev/null", os.O_RDONLY))
+            with pytest.raises(guidanced.Unavailable):
+                g.ping()
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        g.ping()
 
 
 def test_an_interrupted_call_is_cancelled(daemon) -> None:

@@ -86,6 +86,15 @@ def test_outputs_are_the_frames_memory_where_it_can_be_written_to() -> None:
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [b"abcdef", bytearray(b"abcdef"), memoryview(b"abcdef"), np.frombuffer(b"abcdef", "<i2")],
+)
+def test_payloads_of_every_kind(payload: Any) -> None:
+    frames = encode_request("a", "x", {}, [Input("i", "BYTES", payload)])
+    assert bytes(frames[2]) == b"abcdef"
+
+
 def test_an_empty_output_is_an_empty_array() -> None:
     header = ok(outputs=[{"name": "x", "datatype": "FP32", "shape": [0, 5]}])
     assert decode_reply(message(header, b"")).outputs["x"].shape == (0, 5)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import zmq
 
-from .errors import ArgumentError, MalformedReply
+from .errors import ArgumentError, MalformedReply, Unavailable
 from .wire import Frame, Reply, decode_reply, encode_request
 
 _HEARTBEAT_MS = 2000
@@ -55,7 +55,8 @@ class Connection:
         try:
             self.socket = self._context.socket(zmq.DEALER)
         except zmq.ZMQError as problem:
-            raise ArgumentError(f"endpoint {self.endpoint!r}: {problem.strerror}") from None
+            # Too many files or sockets are open.
+            raise Unavailable(f"no socket to {self.endpoint}: {problem.strerror}") from None
         self.raw = self._unwaiting()
         for option, value in (
             (zmq.LINGER, 0),

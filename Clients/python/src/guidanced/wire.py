@@ -30,8 +30,8 @@ MAXIMUM_HEADER_BYTES = 1 << 20
 LONGEST_DEADLINE_MS = 86_400_000
 """The longest deadline that the protocol allows, a day."""
 
-Payload = Union[bytes, NDArray[Any]]
-"""The bytes of one frame: bytes, or a contiguous array, which is not copied."""
+Payload = Union[bytes, bytearray, memoryview, NDArray[Any]]
+"""The bytes of one frame: bytes, or an array, which is not copied if it is contiguous."""
 
 Frame = Union[bytes, memoryview]
 """One frame of a message."""
@@ -108,6 +108,8 @@ def encode_request(
         header["deadline_ms"] = deadline_ms
     if priority is not None:
         header["priority"] = priority
+    if not isinstance(params, Mapping) or not all(isinstance(entry, Input) for entry in inputs):
+        raise ArgumentTypeError(f"{op}: expected params by name and a list of Input")
     header["params"] = dict(params)
     header["inputs"] = [entry.header() for entry in inputs]
     try:
@@ -138,6 +140,10 @@ def as_frame(payload: Payload) -> Frame:
     """The payload's bytes without a copy."""
     if isinstance(payload, bytes):
         return payload
+    if isinstance(payload, (bytearray, memoryview)):
+        return memoryview(payload).cast("B")
+    if not isinstance(payload, np.ndarray):
+        raise ArgumentTypeError(f"payload: expected bytes or an array, found {type(payload).__name__}")
     return payload.reshape(-1).view(np.uint8).data
 
 

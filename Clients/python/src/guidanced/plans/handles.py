@@ -78,6 +78,8 @@ def keep(session: Session, handle: Handle) -> Plan[None]:
 
 def release(session: Session, handle: Handle) -> Plan[None]:
     """Lets the daemons forget a handle; one that is gone already is no error."""
+    if not isinstance(handle, Handle):
+        raise ArgumentTypeError(f"handle: expected a Handle, found {type(handle).__name__}")
     with session.lock:
         places = session.prepared.pop(handle.id, {})
     for address, identifier in places.items():
