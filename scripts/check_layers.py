@@ -39,7 +39,7 @@ LAYERS = (
     ("transport", "async_transport"),
     ("client_base", "async_client_base"),
     ("client", "async_client"),
-    ("diffusers", "search"),
+    ("diffusers", "search", "torch"),
     ("__init__",),
 )
 #: What the client needs besides the standard library, and where; everything else is optional, and
