@@ -211,8 +211,11 @@ extension LoRAFile {
     }
 }
 
-/// A LoRA that a request uses, with its strength.
+/// A LoRA that a request uses, with its strengths.
 struct UsedLoRA: Sendable {
     let entry: Adapters.Snapshot.LoRAEntry
+    /// On the text encoders.
     let strength: Double
+    /// On the sampler's own network, which is the sampler's to apply.
+    let unetStrength: Double
 }

@@ -4,42 +4,49 @@ package import JSON
 
 /// Finished prompts and their negatives, ready to be put into a reply.
 package struct PreparedConditioning: Sendable {
+    /// A prompt, and the empty prompt by which it is padded; `nil` when all are of one length.
+    package struct Entry: Sendable {
+        package let prompt: FinishedPrompt
+        package let empty: FinishedPrompt?
+    }
+
     /// What is on the other side of the guidance.
     package enum Negative: Sendable {
-        case prompts([FinishedPrompt])
+        /// Zeros in the place of those that are `nil`.
+        case prompts([Entry?])
         /// Zeros in the shape of the prompts' vectors.
         case zeros
     }
 
     package let recipe: ConditioningRecipe
-    package let prompts: [FinishedPrompt]
+    package let prompts: [Entry]
     package let negative: Negative
-    /// The empty prompt, by which shorter ones are padded; `nil` when all are of one length.
-    package let empty: FinishedPrompt?
     /// What the reply says of the request: recipe, syntax and so on.
     package let head: JSONObject
     package let warnings: [String]
 
     /// Memory, roughly.
     var bytes: Int {
-        (prompts + negatives + (empty.map { [$0] } ?? [])).reduce(0) { $0 + $1.bytes }
+        (prompts + negatives.compactMap { $0 }).reduce(0) {
+            $0 + $1.prompt.bytes + ($1.empty?.bytes ?? 0)
+        }
     }
 }
 
 extension PreparedConditioning {
-    fileprivate var negatives: [FinishedPrompt] {
+    fileprivate var negatives: [Entry?] {
         if case .prompts(let prompts) = negative { prompts } else { [] }
     }
 
-    /// Tokens of every output.
-    private var tokens: Int {
-        (prompts + negatives).map(\.vectors.tokens).max() ?? 0
+    private var all: [FinishedPrompt] {
+        prompts.map(\.prompt) + negatives.compactMap { $0?.prompt }
     }
 
+    /// Tokens of every output.
+    private var tokens: Int { all.map(\.vectors.tokens).max() ?? 0 }
+
     /// Where segments of steps end, over all prompts.
-    private var boundaries: [Int] {
-        Set((prompts + negatives).flatMap(\.vectors.boundaries)).sorted()
-    }
+    private var boundaries: [Int] { Set(all.flatMap(\.vectors.boundaries)).sorted() }
 
     /// `hidden_states` [M, T, D], `pooled` [M, P], the negative ones, `time_ids` [M, 6 or 5] and
     /// `negative_time_ids`; M is the number of prompts' parts. With several segments of steps the
@@ -73,15 +80,19 @@ extension PreparedConditioning {
         return outputs
     }
 
+    /// - Parameter entries: zeros in the place of `nil`, as one part.
     private func parts(
-        of prompts: [FinishedPrompt], until boundary: Int, tokens: Int
+        of entries: [Entry?], until boundary: Int, tokens: Int
     ) -> [PromptVectors.Part] {
-        prompts.flatMap { prompt in
-            prompt.vectors.segment(until: boundary).parts.map { part in
-                part.tokens == tokens
-                    ? part
-                    : part.padded(
-                        to: tokens, empty: empty?.vectors.segments[0].parts[0].hidden ?? [])
+        entries.flatMap { entry -> [PromptVectors.Part] in
+            guard let entry else {
+                var zeros = parts(of: [prompts[0]], until: boundary, tokens: tokens)[0].zeros
+                zeros.weight = 1
+                return [zeros]
+            }
+            let empty = entry.empty?.vectors.segments[0].parts[0].hidden ?? []
+            return entry.prompt.vectors.segment(until: boundary).parts.map { part in
+                part.tokens == tokens ? part : part.padded(to: tokens, empty: empty)
             }
         }
     }
@@ -108,8 +119,8 @@ extension PreparedConditioning {
         }
     }
 
-    private func rowCount(_ prompts: [FinishedPrompt]) -> Int {
-        prompts.reduce(0) { $0 + $1.vectors.partCount }
+    private func rowCount(_ entries: [Entry?]) -> Int {
+        entries.reduce(0) { $0 + ($1?.prompt.vectors.partCount ?? 1) }
     }
 
     private var negativeRowCount: Int {
@@ -127,25 +138,31 @@ extension PreparedConditioning {
             result["segments"] = .array(boundaries.map { ["until_step": .integer($0)] })
         }
         result["rows"] = PreparedConditioning.rows(prompts)
-        if hasAccounting { result["prompts"] = .array(prompts.map { .object($0.report) }) }
+        if hasAccounting {
+            result["prompts"] = .array(prompts.map { .object($0.prompt.report) })
+        }
         switch negative {
         case .zeros:
             result["negative"] = "zeros"
         case .prompts(let negatives):
-            result["negative"] = "prompts"
+            result["negative"] = negatives.allSatisfy { $0 == nil } ? "zeros" : "prompts"
             result["negative_rows"] = PreparedConditioning.rows(negatives)
             if hasAccounting {
-                result["negative_prompts"] = .array(negatives.map { .object($0.report) })
+                result["negative_prompts"] = .array(
+                    negatives.map { $0.map { .object($0.prompt.report) } ?? .null })
             }
         }
         return result
     }
 
     /// Which prompt each row of the outputs belongs to, and with which weight its part counts.
-    private static func rows(_ prompts: [FinishedPrompt]) -> JSONValue {
+    private static func rows(_ entries: [Entry?]) -> JSONValue {
         .array(
-            prompts.enumerated().flatMap { index, prompt in
-                prompt.vectors.segments[0].parts.map { part in
+            entries.enumerated().flatMap { index, entry -> [JSONValue] in
+                guard let entry else {
+                    return [["prompt": .integer(index), "weight": .integer(1), "zeros": true]]
+                }
+                return entry.prompt.vectors.segments[0].parts.map { part in
                     ["prompt": .integer(index), "weight": .number(part.weight)]
                 }
             })

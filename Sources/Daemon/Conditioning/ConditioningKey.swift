@@ -10,6 +10,8 @@ package struct FinishedPrompt: Sendable {
     package let droppedTokens: Int
     package let droppedText: String
     package let ignoredText: [String]
+    /// What else is to be said of it, without the parameter's name.
+    package let notes: [String]
 }
 
 /// A prompt as a request states it.
@@ -19,13 +21,6 @@ struct PromptText: Hashable, Sendable {
     var second: String?
     /// In A1111's dialect the negative prompt has a language of its own.
     var isNegative = false
-}
-
-/// A prompt and the parameters that faults name.
-struct PlacedPrompt: Sendable {
-    let prompt: PromptText
-    let field: String
-    let secondField: String
 }
 
 /// What decides a finished prompt: equal keys, equal bits.
@@ -42,10 +37,11 @@ package struct ConditioningKey: Hashable, Sendable {
     /// Of the textual inversions and LoRAs that the prompt may name; see
     /// ``Adapters/Snapshot/serials(namedIn:)``. Others come and go without a difference.
     let named: [Int]
-    /// Of the request.
+    /// Of the request and of the prompts that go together.
     let loras: [LoRA]
     let recipe: String
     let syntax: PromptSyntax
+    let emphasis: Emphasis
     let longPrompts: LongPromptPolicy
     let clipSkip: Int
     let hiddenWidth: Int?

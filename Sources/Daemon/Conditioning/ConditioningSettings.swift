@@ -6,18 +6,24 @@ import JSON
 struct ConditioningSettings: Sendable {
     let recipe: ConditioningRecipe
     let syntax: PromptSyntax
+    let emphasis: Emphasis
     let longPrompts: LongPromptPolicy
     let clipSkip: Int
+    /// The negative prompts' own.
+    let negativeClipSkip: Int
     /// Width to which hidden states are filled up, instead of the recipe's.
     let hiddenWidth: Int?
     /// How many steps the sampler will take; `nil` when it was not said.
     let steps: Int?
+    /// Whether a LoRA that a prompt names in vain is an error.
+    let hasStrictLoRAs: Bool
 
     static let steps = 1...1000
     static let clipSkips = 0...100
     static let hiddenWidths = 1...65_536
 
-    /// Reads `recipe`, `syntax`, `long_prompts`, `clip_skip`, `hidden_width` and `steps`.
+    /// Reads `recipe`, `syntax`, `emphasis`, `long_prompts`, `clip_skip`, `negative_clip_skip`,
+    /// `hidden_width`, `steps` and `strict_loras`.
     ///
     /// - Parameter fallback: the recipe when none is named.
     init(
@@ -39,15 +45,35 @@ struct ConditioningSettings: Sendable {
         }
         syntax = try params.choice("syntax", default: PromptSyntax.plain)
         longPrompts = try params.choice("long_prompts", default: LongPromptPolicy.error)
-        let skip = try params.integer("clip_skip", in: ConditioningSettings.clipSkips)
-        if skip ?? 0 > 0, !recipe.hasHiddenStates {
-            throw .parameter(
-                "clip_skip", expected: "none: \(recipe.name) has no hidden states",
-                actual: "\(skip ?? 0)")
-        }
-        clipSkip = skip ?? 0
+        emphasis = try params.choice("emphasis", default: Emphasis.original)
+        clipSkip = try Self.clipSkip("clip_skip", recipe, &params) ?? 0
+        negativeClipSkip = try Self.clipSkip("negative_clip_skip", recipe, &params) ?? clipSkip
         hiddenWidth = try params.integer("hidden_width", in: ConditioningSettings.hiddenWidths)
         steps = try params.integer("steps", in: ConditioningSettings.steps)
+        hasStrictLoRAs = try params.bool("strict_loras", default: false)
+    }
+
+    private static func clipSkip(
+        _ field: String, _ recipe: ConditioningRecipe, _ params: inout ParameterReader
+    ) throws(WireFault) -> Int? {
+        guard let skip = try params.integer(field, in: clipSkips) else { return nil }
+        guard skip == 0 || recipe.hasHiddenStates else {
+            throw .parameter(
+                field, expected: "none: \(recipe.name) has no hidden states", actual: "\(skip)")
+        }
+        return skip
+    }
+
+    /// A prompt's program.
+    func program(
+        _ text: String, field: String, isNegative: Bool
+    ) throws(WireFault) -> PromptProgram {
+        do throws(PromptError) {
+            return try PromptProgram(
+                text, syntax: syntax, steps: steps, isNegative: isNegative, emphasis: emphasis)
+        } catch {
+            throw WireFault(error, field: field)
+        }
     }
 }
 
@@ -103,7 +129,7 @@ extension [UsedLoRA] {
                     expected: names.isEmpty ? "none: no LoRA is loaded" : "one of \(names)",
                     actual: "\"\(name.prefix(100))\"")
             }
-            append(UsedLoRA(entry: entry, strength: strength))
+            append(UsedLoRA(entry: entry, strength: strength, unetStrength: strength))
         }
     }
 }

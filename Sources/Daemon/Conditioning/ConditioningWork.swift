@@ -7,12 +7,14 @@ import JSON
 /// equal rows are run once, each as an item of its own.
 struct ConditioningWork: Sendable {
     private struct Pending: Sendable {
-        let index: Int
+        /// In `slots`.
+        let slot: Int
         /// The parameter at fault when it comes to nothing.
         let field: String
         let key: ConditioningKey
         /// One an encoder.
         let prompts: [EncoderPrompt]
+        let notes: [String]
         /// Where each one's rows are.
         let rows: [[Int]]
     }
@@ -22,6 +24,7 @@ struct ConditioningWork: Sendable {
         let encoder: Int
         let loras: [EncoderVariants.Key.LoRA]
         let row: TokenRow
+        let state: Int
     }
 
     private struct Row: Sendable {
@@ -30,12 +33,15 @@ struct ConditioningWork: Sendable {
         let tokens: [Int32]
         let endIndex: Int
         let hidden: Range<Int>
+        /// Which layer's states are wanted.
+        let state: Int
         /// Where its result is kept; only for empty prompts.
         let emptyKey: EncoderVariants.EmptyRowKey?
 
-        /// Whether both rows run through the same tower.
+        /// Whether both rows run through the same tower, up to the same layer.
         func runsWith(_ other: Row) -> Bool {
-            encoder == other.encoder && variant.encoder === other.variant.encoder
+            encoder == other.encoder && state == other.state
+                && variant.encoder === other.variant.encoder
         }
     }
 
@@ -50,8 +56,10 @@ struct ConditioningWork: Sendable {
     static let rowLimit = 2048
 
     private let encoders: PromptEncoders
-    /// Every prompt, in the order in which they were given.
+    /// Each different prompt once.
     private let slots: Slots<FinishedPrompt>
+    /// Where each prompt is in `slots`, in the order in which they were given.
+    private let places: [Int]
     private let pending: [Pending]
     private let rows: [Row]
     /// The numbers of the rows that have no result yet, encoder by encoder: neighbours run together.
@@ -59,8 +67,8 @@ struct ConditioningWork: Sendable {
     private let results: Slots<Result<EncodedRow, WireFault>>
     private let cache: ConditioningCache
 
-    /// Prompts that need no work.
-    var cachedCount: Int { slots.count - pending.count }
+    /// Different prompts that were answered from the cache.
+    let cachedCount: Int
     var rowCount: Int { open.count }
 
     /// Compiles what is not cached, and makes the weights that it needs.
@@ -70,25 +78,34 @@ struct ConditioningWork: Sendable {
         self.encoders = encoders
         self.cache = cache
         slots = Slots(count: prompts.count)
+        var cachedCount = 0
+        var known: [ConditioningKey: Int] = [:]
+        var slotPlaces: [Int] = []
         var pending: [Pending] = []
         var rows: [Row] = []
         var positions: [RowKey: Int] = [:]
         var variants: [VariantKey: EncoderVariants.Variant] = [:]
         for (index, placed) in prompts.enumerated() {
-            let key = encoders.key(placed.prompt)
+            let key = encoders.key(placed)
+            slotPlaces.append(known[key] ?? index)
+            guard known[key] == nil else { continue }
+            known[key] = index
             if let finished = cache.value(key) {
                 slots[index] = finished
+                cachedCount += 1
                 continue
             }
-            let (compiled, loras) = try encoders.compile(placed)
-            let loraKeys = loras.map {
-                EncoderVariants.Key.LoRA(serial: $0.entry.serial, strength: $0.strength)
-            }
+            let (compiled, notes) = try encoders.compile(placed)
             var places: [[Int]] = []
             for (number, prompt) in compiled.enumerated() {
+                let state = encoders.entries[number].states[placed.clipSkip] ?? 0
+                let loras = encoders.changing(number, placed.loras)
+                let loraKeys = loras.map {
+                    EncoderVariants.Key.LoRA(serial: $0.entry.serial, strength: $0.strength)
+                }
                 var own: [Int] = []
                 for (place, row) in prompt.rows.enumerated() {
-                    let rowKey = RowKey(encoder: number, loras: loraKeys, row: row)
+                    let rowKey = RowKey(encoder: number, loras: loraKeys, row: row, state: state)
                     if let known = positions[rowKey] {
                         own.append(known)
                         continue
@@ -115,16 +132,20 @@ struct ConditioningWork: Sendable {
                         Row(
                             encoder: number, variant: variant,
                             tokens: row.entries.map { variant.token($0) },
-                            endIndex: row.endIndex, hidden: row.hiddenPositions,
+                            endIndex: row.endIndex, hidden: row.hiddenPositions, state: state,
                             emptyKey: prompt.compiled.isEmpty(row: place)
-                                ? encoders.emptyRowKey(number, loras: loraKeys, row: row) : nil))
+                                ? encoders.emptyRowKey(
+                                    number, loras: loraKeys, row: row, state: state) : nil))
                 }
                 places.append(own)
             }
             pending.append(
                 Pending(
-                    index: index, field: placed.field, key: key, prompts: compiled, rows: places))
+                    slot: index, field: placed.field, key: key, prompts: compiled, notes: notes,
+                    rows: places))
         }
+        self.cachedCount = cachedCount
+        places = slotPlaces
         self.pending = pending
         self.rows = rows
         results = Slots(count: rows.count)
@@ -178,7 +199,7 @@ struct ConditioningWork: Sendable {
         let wantsHidden = encoders.settings.recipe.hasHiddenStates
         return try entry.recipe.encode(
             rows: rows.map(\.tokens), endIndices: rows.map(\.endIndex),
-            hiding: rows.map(\.hidden), state: entry.state, wantsHidden: wantsHidden,
+            hiding: rows.map(\.hidden), state: first.state, wantsHidden: wantsHidden,
             encoder: encoder,
             workspace: worker.workspace(for: encoder.tower))
     }
@@ -203,13 +224,16 @@ struct ConditioningWork: Sendable {
     func finished() throws(WireFault) -> [FinishedPrompt] {
         for prompt in pending {
             let finished = try finish(prompt)
-            slots[prompt.index] = finished
+            slots[prompt.slot] = finished
             cache.insert(
                 finished, bytes: prompt.key.bytes + finished.bytes, for: prompt.key)
         }
+        let finished = slots.all
         var all: [FinishedPrompt] = []
-        for slot in slots.all {
-            guard let slot else { throw WireFault(.internal, "a prompt was not encoded") }
+        for place in places {
+            guard let slot = finished[place] else {
+                throw WireFault(.internal, "a prompt was not encoded")
+            }
             all.append(slot)
         }
         return all
@@ -253,7 +277,7 @@ struct ConditioningWork: Sendable {
         return FinishedPrompt(
             vectors: vectors, report: report, droppedTokens: dropped?.droppedTokens ?? 0,
             droppedText: dropped?.conditionings.flatMap(\.droppedText).joined(separator: " ") ?? "",
-            ignoredText: prompt.prompts[0].compiled.ignoredText)
+            ignoredText: prompt.prompts[0].compiled.ignoredText, notes: prompt.notes)
     }
 }
 
@@ -271,5 +295,6 @@ extension FinishedPrompt {
     /// Memory, roughly: vectors exactly, the accounting by its tokens.
     var bytes: Int {
         vectors.bytes + droppedText.utf8.count + 128 * vectors.tokens
+            + notes.reduce(0) { $0 + $1.utf8.count }
     }
 }

@@ -10,15 +10,13 @@ struct PromptEncoders: Sendable {
         let tower: LoadedModel.Tower
         let encoder: TextEncoder
         let compiler: PromptCompiler
-        /// Which layer's states are wanted.
-        let state: Int
+        /// Which layer's states are wanted, by clip skip.
+        let states: [Int: Int]
         let embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)]
     }
 
     let entries: [Entry]
     let settings: ConditioningSettings
-    /// Of every request's prompts; a compel prompt may name more.
-    let loras: [UsedLoRA]
     let fingerprint: String
     let adapters: Adapters.Snapshot
     let variants: EncoderVariants
@@ -26,22 +24,17 @@ struct PromptEncoders: Sendable {
 
     /// - Throws: `bad_request` naming the parameter at fault.
     init(
-        _ model: LoadedModel, _ settings: ConditioningSettings, loras: [UsedLoRA],
-        adapters: Adapters.Snapshot, variants: EncoderVariants
+        _ model: LoadedModel, _ settings: ConditioningSettings, adapters: Adapters.Snapshot,
+        variants: EncoderVariants
     ) throws(WireFault) {
         self.settings = settings
-        self.loras = loras
         self.adapters = adapters
         self.variants = variants
         fingerprint = model.fingerprint
         isOnly = model.towers.count { $0.encoder != nil } == 1
         let found: [(tower: LoadedModel.Tower, encoder: TextEncoder)]
-        var states: [Int] = []
         do throws(GuidanceError) {
             found = try model.encoders(for: settings.recipe)
-            for (recipe, entry) in zip(settings.recipe.encoders, found) {
-                states.append(try recipe.stateIndex(entry.encoder, clipSkip: settings.clipSkip))
-            }
         } catch {
             throw WireFault(error)
         }
@@ -54,86 +47,143 @@ struct PromptEncoders: Sendable {
             let (tower, encoder) = found[index]
             let embeddings = adapters.vectors(
                 role: tower.role, width: encoder.configuration.width)
+            let usable = Set(embeddings.map(\.name))
+            let compiler: PromptCompiler
             do throws(PromptError) {
-                let compiler = try PromptCompiler(
+                compiler = try PromptCompiler(
                     syntax: settings.syntax, tokenizer: encoder.tokenizer,
                     contextLength: encoder.configuration.contextLength,
                     padToken: recipe.padToken(encoder), longPrompts: settings.longPrompts,
                     embeddings: Dictionary(
                         uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }),
+                    foreignNames: adapters.embeddings.keys.filter { !usable.contains($0) }.sorted(),
                     wantsPooled: recipe.pooled != nil)
-                entries.append(
-                    Entry(
-                        recipe: recipe, tower: tower, encoder: encoder, compiler: compiler,
-                        state: states[index], embeddings: embeddings))
             } catch {
                 throw WireFault(error, field: "params.prompts")
             }
+            entries.append(
+                Entry(
+                    recipe: recipe, tower: tower, encoder: encoder, compiler: compiler,
+                    states: try PromptEncoders.states(recipe, encoder, settings),
+                    embeddings: embeddings))
         }
         self.entries = entries
     }
 
-    func key(_ prompt: PromptText) -> ConditioningKey {
-        ConditioningKey(
-            fingerprint: fingerprint, precision: entries[0].encoder.tower.options.precision,
-            named: adapters.serials(namedIn: [prompt.text, prompt.second ?? ""]),
-            loras: loras.map {
-                ConditioningKey.LoRA(serial: $0.entry.serial, strength: $0.strength)
-            }, recipe: settings.recipe.name, syntax: settings.syntax,
-            longPrompts: settings.longPrompts, clipSkip: settings.clipSkip,
-            hiddenWidth: settings.hiddenWidth, steps: settings.steps, prompt: prompt)
+    /// The number of each clip skip's layer in an encoder.
+    private static func states(
+        _ recipe: EncoderRecipe, _ encoder: TextEncoder, _ settings: ConditioningSettings
+    ) throws(WireFault) -> [Int: Int] {
+        var states: [Int: Int] = [:]
+        for (field, skip) in [
+            ("clip_skip", settings.clipSkip), ("negative_clip_skip", settings.negativeClipSkip),
+        ] where states[skip] == nil {
+            do throws(GuidanceError) {
+                states[skip] = try recipe.stateIndex(encoder, clipSkip: skip)
+            } catch {
+                guard case .parameter(_, let expected, let actual) = error else {
+                    throw WireFault(error)
+                }
+                throw .parameter(field, expected: expected, actual: actual)
+            }
+        }
+        return states
     }
 
-    /// One prompt's rows for every encoder, all of one length, and the LoRAs that it asks for beside
-    /// the request's.
+    func key(_ placed: PlacedPrompt) -> ConditioningKey {
+        ConditioningKey(
+            fingerprint: fingerprint, precision: entries[0].encoder.tower.options.precision,
+            named: adapters.serials(namedIn: [placed.prompt.text, placed.prompt.second ?? ""]),
+            loras: placed.loras.map {
+                ConditioningKey.LoRA(serial: $0.entry.serial, strength: $0.strength)
+            }, recipe: settings.recipe.name, syntax: settings.syntax,
+            emphasis: settings.emphasis, longPrompts: settings.longPrompts,
+            clipSkip: placed.clipSkip, hiddenWidth: settings.hiddenWidth, steps: settings.steps,
+            prompt: placed.prompt)
+    }
+
+    /// The LoRAs that change an encoder, of those that are in force.
+    func changing(_ index: Int, _ loras: [UsedLoRA]) -> [UsedLoRA] {
+        loras.filter { changes(index, $0.entry) }
+    }
+
+    /// Whether a LoRA is to change an encoder; whether it can shows when it is done.
+    func changes(_ index: Int, _ lora: Adapters.Snapshot.LoRAEntry) -> Bool {
+        let entry = entries[index]
+        do throws(EncoderError) {
+            return try lora.file.lora(
+                for: entry.tower.role, width: entry.encoder.configuration.width, isOnly: isOnly)
+                != nil
+        } catch {
+            return true
+        }
+    }
+
+    /// Positions of the encoder with the fewest.
+    private var commonLength: Int {
+        entries.map(\.encoder.configuration.contextLength).min() ?? 0
+    }
+
+    /// What is to be said when encoders of different lengths are joined; `nil` when they are equal.
+    var lengthWarning: String? {
+        guard settings.recipe.hasHiddenStates, entries.count > 1 else { return nil }
+        let lengths = entries.map {
+            ($0.tower.role.rawValue, $0.encoder.configuration.contextLength)
+        }
+        guard lengths.contains(where: { $0.1 != commonLength }) else { return nil }
+        let found = lengths.map { "\($0.0) has \($0.1)" }.joined(separator: ", ")
+        return
+            "the text encoders have different numbers of positions (\(found)): hidden states are "
+            + "cut to those of the shorter one"
+    }
+
+    /// One prompt's rows for every encoder, and what is to be said of them.
+    ///
+    /// All come to at least as many tokens as the shortest encoder has in the longest one's number of
+    /// rows; the recipe's join cuts what is more.
     func compile(
         _ placed: PlacedPrompt
-    ) throws(WireFault) -> (prompts: [EncoderPrompt], loras: [UsedLoRA]) {
+    ) throws(WireFault) -> (prompts: [EncoderPrompt], notes: [String]) {
         var compiled: [CompiledPrompt] = []
-        var used = loras
         for (index, entry) in entries.enumerated() {
-            let isSecond = index == 1 && placed.prompt.second != nil
-            let text = isSecond ? placed.prompt.second ?? "" : placed.prompt.text
-            let field = isSecond ? placed.secondField : placed.field
-            let result: CompiledPrompt
+            let second = index == 1 ? placed.secondProgram : nil
             do throws(PromptError) {
-                result = try entry.compiler.compile(
-                    text, steps: settings.steps, isNegative: placed.prompt.isNegative)
+                compiled.append(try entry.compiler.compile(second ?? placed.program))
             } catch {
-                throw WireFault(error, field: field)
+                throw WireFault(error, field: second == nil ? placed.field : placed.secondField)
             }
-            if index == 0 || isSecond {
-                for asked in result.loras {
-                    guard let lora = adapters.loras[asked.name] else {
-                        throw WireFault(
-                            .badRequest,
-                            "prompt syntax at character \(asked.offset): expected the name of a "
-                                + "loaded LoRA, found \"\(asked.name.prefix(100))\"",
-                            field: field)
-                    }
-                    used.append(UsedLoRA(entry: lora, strength: asked.weight))
-                }
-            }
-            compiled.append(result)
         }
-        let rows = compiled.map(\.rowCount).max() ?? 1
-        return (
-            zip(entries, compiled).map { entry, result in
-                EncoderPrompt(
-                    compiled: result.padded(toRows: rows),
-                    contextLength: entry.encoder.configuration.contextLength)
-            }, used
-        )
+        let tokens = (compiled.map(\.rowCount).max() ?? 1) * commonLength
+        var prompts: [EncoderPrompt] = []
+        var notes = EmbeddingNotes()
+        for (entry, result) in zip(entries, compiled) {
+            let length = entry.encoder.configuration.contextLength
+            notes.add(result.unusedNames, role: entry.tower.role, syntax: settings.syntax)
+            let cut = settings.recipe.hasHiddenStates ? result.contentCount(beyond: tokens) : 0
+            if cut > 0 {
+                let what =
+                    "\(cut) tokens of \(entry.tower.role.rawValue) lie beyond the \(tokens) "
+                    + "positions that all encoders have"
+                guard settings.longPrompts != .error else {
+                    throw WireFault(.promptTooLong, what, field: placed.field)
+                }
+                notes.texts.append(what + ": cut off")
+            }
+            let rows = max(result.rowCount, (tokens + length - 1) / length)
+            prompts.append(
+                EncoderPrompt(compiled: result.padded(toRows: rows), contextLength: length))
+        }
+        return (prompts, notes.all)
     }
 
     /// Under which an empty prompt's row is kept.
     func emptyRowKey(
-        _ index: Int, loras: [EncoderVariants.Key.LoRA], row: TokenRow
+        _ index: Int, loras: [EncoderVariants.Key.LoRA], row: TokenRow, state: Int
     ) -> EncoderVariants.EmptyRowKey {
         EncoderVariants.EmptyRowKey(
             fingerprint: entries[index].tower.model.fingerprint,
             precision: entries[index].encoder.tower.options.precision, loras: loras, row: row,
-            state: entries[index].state, recipe: settings.recipe.name)
+            state: state, recipe: settings.recipe.name)
     }
 
     /// The weights that rows are run with.

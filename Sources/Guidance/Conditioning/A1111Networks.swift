@@ -1,8 +1,8 @@
 /// A1111's `<lora:name:0.8>` (`modules/extra_networks.py`, `extra_networks_lora.py` of its built-in
 /// LoRA extension): an instruction in the prompt, no text.
 ///
-/// The first number is the strength on the text encoders, `te=` names it too. What follows for the
-/// sampler's own network does not concern the text.
+/// The first number is the strength on the text encoders, `te=` names it too; the second, or `unet=`, is
+/// that on the sampler's own network, which without one is the same.
 enum A1111Networks {
     struct Result {
         /// The prompt without its instructions.
@@ -55,22 +55,26 @@ enum A1111Networks {
     ) throws(PromptError) -> PromptProgram.LoRA {
         let items = prompt.scalars[range].split(separator: ":", omittingEmptySubsequences: false)
         let positional = items.filter { !$0.contains("=") }
-        var spelled = positional.count > 1 ? positional[1] : nil
-        for item in items where item.starts(with: "te=".unicodeScalars) {
-            spelled = item.dropFirst(3)
-        }
         guard let name = positional.first, !name.isEmpty else {
             throw .syntax(offset: prompt.offset(of: start), message: "expected a LoRA's name")
         }
-        var weight = 1.0
-        if let spelled {
+        /// The strength that the last `name=` or else the place among the numbers gives.
+        func strength(_ label: String, _ place: Int) throws(PromptError) -> Double? {
+            let named = items.last { $0.starts(with: label.unicodeScalars) }
+            let listed = positional.count > place ? positional[place] : nil
+            guard let spelled = named?.dropFirst(label.unicodeScalars.count) ?? listed else {
+                return nil
+            }
             guard let number = PythonNumber.parse(spelled), Float(number).isFinite else {
                 throw .syntax(
                     offset: prompt.offset(of: spelled.startIndex),
                     message: "expected a LoRA's strength, found \(spelled.text)")
             }
-            weight = number
+            return number
         }
-        return .init(name: name.text, weight: weight, offset: prompt.offset(of: start))
+        let weight = try strength("te=", 1) ?? 1
+        return .init(
+            name: name.text, weight: weight, unetWeight: try strength("unet=", 2) ?? weight,
+            offset: prompt.offset(of: start))
     }
 }

@@ -11,6 +11,12 @@ enum ComfySyntax {
         return parser.pieces
     }
 
+    /// The whole text as it is, escaped brackets without their backslashes.
+    static func unescaped(_ prompt: String) -> String {
+        let parser = Parser(scalars: Array(prompt.unicodeScalars))
+        return parser.text(0..<parser.scalars.count)
+    }
+
     private struct Parser {
         let scalars: [Unicode.Scalar]
         /// Whether a scalar is the backslash of an escaped bracket or that bracket.
@@ -88,12 +94,16 @@ enum ComfySyntax {
         }
 
         private mutating func appendText(_ range: Range<Int>, weight: Double) {
+            pieces.append(.text(text(range), weight: weight))
+        }
+
+        func text(_ range: Range<Int>) -> String {
             var bytes: [UInt8] = []
             bytes.reserveCapacity(range.count)
             for index in range where !(isEscaped[index] && scalars[index] == "\\") {
                 bytes.append(scalars[index])
             }
-            pieces.append(.text(String(decoding: bytes, as: UTF8.self), weight: weight))
+            return String(decoding: bytes, as: UTF8.self)
         }
     }
 }

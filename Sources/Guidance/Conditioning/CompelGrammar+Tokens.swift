@@ -170,7 +170,7 @@ extension CompelGrammar {
         }
         return mark(")", at: index).map {
             let lora = PromptProgram.LoRA(
-                name: scalars[nameStart..<nameEnd].text, weight: weight,
+                name: scalars[nameStart..<nameEnd].text, weight: weight, unetWeight: weight,
                 offset: source.offset(of: skipSpace(start)))
             return (.lora(lora), $0)
         }

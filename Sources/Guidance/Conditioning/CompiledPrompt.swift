@@ -16,18 +16,21 @@ public struct CompiledPrompt: Sendable, Equatable {
     /// Text that the dialect ignores: what follows `.and()` in compel, embeddings that ComfyUI does not
     /// find, and A1111's `<kind:…>` of other kinds than LoRAs.
     public let ignoredText: [String]
+    /// Names of textual inversions that stand in the text without being used, each once.
+    public let unusedNames: [UnusedName]
 
     private let emptyTokens: TokenRow
 
     init(
         program: PromptProgram, conditionings: [PromptConditioning], rows: [TokenRow],
-        emptyRow: TokenRow, ignoredText: [String], needsEmptyRow: Bool
+        emptyRow: TokenRow, ignoredText: [String], unusedNames: [UnusedName], needsEmptyRow: Bool
     ) {
         segments = program.segments
         self.conditionings = conditionings
         self.rows = rows
         loras = program.loras
         self.ignoredText = program.ignoredText + ignoredText
+        self.unusedNames = unusedNames
         emptyTokens = emptyRow
         self.emptyRow = nil
         if needsEmptyRow { requireEmptyRow() }
@@ -49,6 +52,12 @@ public struct CompiledPrompt: Sendable, Equatable {
             padded.requireEmptyRow()
         }
         return padded
+    }
+
+    /// Content entries at and beyond a position of the hidden states: what is lost when only the first
+    /// `tokens` are kept. Of several texts, the one that loses most.
+    public func contentCount(beyond tokens: Int) -> Int {
+        conditionings.map { $0.contentCount(beyond: tokens) }.max() ?? 0
     }
 
     /// Whether a row is that of an empty prompt, which many prompts share.
@@ -82,6 +91,8 @@ public struct CompiledPrompt: Sendable, Equatable {
 public struct PromptConditioning: Sendable, Equatable {
     /// The dialect, which says how weights work.
     public let syntax: PromptSyntax
+    /// What becomes of them.
+    public let emphasis: Emphasis
     /// The chunks of all its texts, in order, without padding; at least one.
     public internal(set) var chunks: [TokenChunk] = []
     /// The row that the pooled vector comes from, unweighted, by index in `CompiledPrompt.rows`. compel
@@ -117,10 +128,31 @@ public struct PromptConditioning: Sendable, Equatable {
         var rows: [Int]
     }
 
-    init(syntax: PromptSyntax) { self.syntax = syntax }
+    init(syntax: PromptSyntax, emphasis: Emphasis) {
+        self.syntax = syntax
+        self.emphasis = emphasis
+    }
 
     /// Rows of hidden states, padding included.
     public var rowCount: Int { terms.reduce(paddingRows) { $0 + $1.rowCount } }
+
+    /// Content entries at and beyond a position, over all texts of its terms.
+    func contentCount(beyond tokens: Int) -> Int {
+        var count = 0
+        var firstRow = 0
+        for term in terms {
+            for text in term.texts {
+                for (row, chunk) in text.chunks.enumerated() {
+                    // Content lies behind the start token.
+                    let first = (firstRow + row) * chunks[chunk].weights.count + 1
+                    let kept = max(0, min(chunks[chunk].contentCount, tokens - first))
+                    count += chunks[chunk].contentCount - kept
+                }
+            }
+            firstRow += term.rowCount
+        }
+        return count
+    }
 
     /// Whether hidden states are changed: weights other than 1, or texts of unequal length in a blend.
     var isWeighted: Bool {
@@ -186,6 +218,7 @@ public struct PromptConditioning: Sendable, Equatable {
         var states = row
         switch syntax {
         case .plain: break
+        case .a1111 where emphasis == .noNorm: TokenWeighting.multiply(&states, weights: weights)
         case .a1111: TokenWeighting.multiplyKeepingMean(&states, weights: weights)
         case .comfy, .compel:
             TokenWeighting.interpolate(&states, fromEmpty: empty, weights: weights)

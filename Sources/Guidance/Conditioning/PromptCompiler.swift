@@ -31,6 +31,7 @@ public struct PromptCompiler: Sendable {
     private let tokenizer: BytePairTokenizer
     private let layout: RowLayout
     private let reader: ContentReader
+    private let names: NameSearch
     private let comma: Int32?
     private let wantsPooled: Bool
 
@@ -40,13 +41,14 @@ public struct PromptCompiler: Sendable {
     ///   - embeddings: the number of vectors of each textual inversion that the tower has, by name.
     ///     A1111 finds a name as a word of the text, ComfyUI behind `embedding:`, the other dialects
     ///     between `<` and `>`, which a name may have already; there `<name>_1` is one vector alone.
+    ///   - foreignNames: textual inversions that exist, but have no vectors for the tower.
     ///   - wantsPooled: whether pooled vectors are wanted. Without them compel's row for the pooled
     ///     vector is left out.
     /// - Throws: `PromptError.contextLength`.
     public init(
         syntax: PromptSyntax, tokenizer: BytePairTokenizer, contextLength: Int = 77,
         padToken: Int32? = nil, longPrompts: LongPromptPolicy = .error,
-        embeddings: [String: Int] = [:], wantsPooled: Bool = true
+        embeddings: [String: Int] = [:], foreignNames: [String] = [], wantsPooled: Bool = true
     ) throws(PromptError) {
         guard contextLength >= 3 else { throw .contextLength(contextLength) }
         self.syntax = syntax
@@ -58,6 +60,7 @@ public struct PromptCompiler: Sendable {
             pad: padToken ?? tokenizer.padToken)
         reader = ContentReader(
             syntax: syntax, tokenizer: tokenizer, embeddings: embeddings)
+        names = NameSearch(syntax: syntax, usable: embeddings.keys.sorted(), foreign: foreignNames)
         comma = tokenizer.encode(",").first
     }
 
@@ -66,12 +69,15 @@ public struct PromptCompiler: Sendable {
     /// - Parameters:
     ///   - steps: how many steps the sampler takes; only A1111's schedules need it.
     ///   - isNegative: whether it is the negative prompt, in which A1111 knows no `AND` and no LoRA.
+    ///   - emphasis: what becomes of weights.
     /// - Throws: the errors of `PromptProgram`, and of `compile(_:)`.
     public func compile(
-        _ prompt: String, steps: Int? = nil, isNegative: Bool = false
+        _ prompt: String, steps: Int? = nil, isNegative: Bool = false,
+        emphasis: Emphasis = .original
     ) throws(PromptError) -> CompiledPrompt {
         try compile(
-            PromptProgram(prompt, syntax: syntax, steps: steps, isNegative: isNegative))
+            PromptProgram(
+                prompt, syntax: syntax, steps: steps, isNegative: isNegative, emphasis: emphasis))
     }
 
     /// Makes rows of a prompt that has been read, which towers with several tokenizers can share.
@@ -84,7 +90,8 @@ public struct PromptCompiler: Sendable {
         var state = State(encoder: PieceEncoder(tokenizer))
         var conditionings: [PromptConditioning] = []
         for composition in program.compositions {
-            conditionings.append(try conditioning(composition, &state))
+            conditionings.append(
+                try conditioning(composition, emphasis: program.emphasis, &state))
         }
         let emptyRow = layout.row([])
         let needsEmpty =
@@ -92,7 +99,8 @@ public struct PromptCompiler: Sendable {
             ? conditionings.contains(where: \.isWeighted) : false
         return CompiledPrompt(
             program: program, conditionings: conditionings, rows: state.rows,
-            emptyRow: emptyRow, ignoredText: state.unknown, needsEmptyRow: needsEmpty)
+            emptyRow: emptyRow, ignoredText: state.unknown, unusedNames: state.unusedNames,
+            needsEmptyRow: needsEmpty)
     }
 
     /// What the texts of a prompt share.
@@ -102,6 +110,7 @@ public struct PromptCompiler: Sendable {
         var indices: [TokenRow: Int] = [:]
         var runs: [String: [ContentRun]] = [:]
         var unknown: [String] = []
+        var unusedNames: [UnusedName] = []
 
         mutating func index(of row: TokenRow) -> Int {
             if let index = indices[row] { return index }
@@ -119,6 +128,9 @@ public struct PromptCompiler: Sendable {
         if !embeddings.isEmpty { try checkVectors(of: runs) }
         state.runs[text] = runs
         state.unknown += unknown
+        for name in names.unused(in: runs, unknown) where !state.unusedNames.contains(name) {
+            state.unusedNames.append(name)
+        }
         return runs
     }
 
@@ -132,9 +144,9 @@ public struct PromptCompiler: Sendable {
     }
 
     private func conditioning(
-        _ composition: PromptProgram.Composition, _ state: inout State
+        _ composition: PromptProgram.Composition, emphasis: Emphasis, _ state: inout State
     ) throws(PromptError) -> PromptConditioning {
-        var result = PromptConditioning(syntax: syntax)
+        var result = PromptConditioning(syntax: syntax, emphasis: emphasis)
         for term in composition.terms {
             var texts: [PromptConditioning.Text] = []
             for blended in term.blend {

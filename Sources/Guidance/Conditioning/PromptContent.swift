@@ -220,8 +220,8 @@ struct ContentReader: Sendable {
 
     private static let mark = Array("embedding:".unicodeScalars)
 
-    /// Names follow `embedding:` at the beginning of a text or behind a space or a new line, and
-    /// reach to the next white space; commas around a name do not belong to it.
+    /// Names follow `embedding:` at the beginning of a text or behind white space, and reach to the next
+    /// white space, `<` or `[`; commas around a name do not belong to it.
     private func comfyRuns(
         _ text: String, _ encoder: inout PieceEncoder
     ) -> (runs: [ContentRun], unknown: [String]) {
@@ -234,8 +234,8 @@ struct ContentReader: Sendable {
         var words: [ArraySlice<Unicode.Scalar>] = []
         var start = 0
         for index in source.scalars.indices
-        where (source.scalars[index] == " " || source.scalars[index] == "\n")
-            && index >= start && source.hasWord(Self.mark, at: index + 1)
+        where source.scalars[index].isPythonSpace && index >= start
+            && source.hasWord(Self.mark, at: index + 1)
         {
             words.append(source.scalars[start..<index])
             start = index + 1
@@ -246,9 +246,9 @@ struct ContentReader: Sendable {
                 runs.append(textRun(word.text, &encoder))
                 continue
             }
-            let parts = word.dropFirst(Self.mark.count).split(whereSeparator: \.isPythonSpace)
-            let spelled = parts.first ?? []
-            var leftover = parts.dropFirst().map(\.text).joined(separator: " ")
+            let behind = word.dropFirst(Self.mark.count).drop(while: \.isPythonSpace)
+            let spelled = behind.prefix { !$0.isPythonSpace && $0 != "<" && $0 != "[" }
+            var leftover = behind.dropFirst(spelled.count).trimmed.text
             var name = embeddingName(spelled.text)
             var read = spelled
             if name == nil {

@@ -62,11 +62,14 @@ public struct PromptProgram: Sendable, Equatable {
         public let name: String
         /// Its strength on the text encoders.
         public let weight: Double
+        /// Its strength on the sampler's own network.
+        public let unetWeight: Double
         /// Where it stands in the prompt, in Unicode scalars.
         public let offset: Int
     }
 
     public let syntax: PromptSyntax
+    public let emphasis: Emphasis
     /// In the order of the steps, neighbours differing; at least one.
     public let segments: [Segment]
     /// The texts of all segments, each once.
@@ -81,41 +84,87 @@ public struct PromptProgram: Sendable, Equatable {
     /// - Parameters:
     ///   - steps: how many steps the sampler takes, at least 1. Only A1111's schedules need it.
     ///   - isNegative: whether this is the negative prompt, in which A1111 knows no `AND` and no LoRA.
+    ///   - emphasis: what becomes of weights.
     /// - Throws: `PromptError.syntax`, and `.steps` or `.tooMany` for too many steps or too much text.
     public init(
-        _ prompt: String, syntax: PromptSyntax, steps: Int? = nil, isNegative: Bool = false
+        _ prompt: String, syntax: PromptSyntax, steps: Int? = nil, isNegative: Bool = false,
+        emphasis: Emphasis = .original
     ) throws(PromptError) {
         if let steps, !(1...A1111Schedule.mostSteps).contains(steps) { throw .steps(steps) }
         self.syntax = syntax
+        self.emphasis = emphasis
         switch syntax {
         case .a1111:
+            let (text, comments) = A1111Comments.strip(SourceText(prompt))
             // Negative prompts are text only.
-            var networks = A1111Networks.Result(text: SourceText(prompt))
+            var networks = A1111Networks.Result(text: text)
             if !isNegative { networks = try A1111Networks.read(networks.text) }
             let schedule = try A1111Schedule.segments(
                 of: networks.text, steps: steps, isNegative: isNegative)
             segments = schedule.segments
             var compositions: [Composition] = []
             for text in schedule.texts {
-                let pieces = try AttentionSyntax.parse(text)
-                compositions.append(Composition(text.scalars[...].text, pieces: pieces))
+                let spelled = text.scalars[...].text
+                let pieces =
+                    emphasis == .none
+                    ? Self.piece(spelled) : try AttentionSyntax.parse(text)
+                compositions.append(
+                    Composition(spelled, pieces: pieces.map { $0.weighted(by: emphasis) }))
             }
             self.compositions = compositions
             loras = networks.loras
-            ignoredText = networks.ignored
+            ignoredText = comments + networks.ignored
         case .plain, .comfy, .compel:
-            let compel = syntax == .compel ? try CompelSyntax.parse(prompt) : nil
+            let compel =
+                syntax == .compel && emphasis != .none ? try CompelSyntax.parse(prompt) : nil
             segments = [Segment(untilStep: steps, parts: [Part(weight: 1, composition: 0)])]
             loras = compel?.loras ?? []
             ignoredText = compel?.ignoredText ?? []
             if let compel {
-                compositions = [compel.composition]
+                compositions = [compel.composition.weighted(by: emphasis)]
             } else if syntax == .comfy {
-                compositions = [Composition(prompt, pieces: try ComfySyntax.parse(prompt))]
+                let pieces =
+                    emphasis == .none
+                    ? Self.piece(ComfySyntax.unescaped(prompt)) : try ComfySyntax.parse(prompt)
+                compositions = [
+                    Composition(prompt, pieces: pieces.map { $0.weighted(by: emphasis) })
+                ]
             } else {
-                let pieces: [PromptPiece] = prompt.isEmpty ? [] : [.text(prompt, weight: 1)]
-                compositions = [Composition(prompt, pieces: pieces)]
+                compositions = [Composition(prompt, pieces: Self.piece(prompt))]
             }
         }
+    }
+
+    private static func piece(_ text: String) -> [PromptPiece] {
+        text.isEmpty ? [] : [.text(text, weight: 1)]
+    }
+
+    /// Whether no step sees any text: the prompt's box was left empty.
+    public var isEmpty: Bool { compositions.allSatisfy(\.text.isEmpty) }
+}
+
+extension PromptPiece {
+    /// The piece with the weight that the emphasis leaves it.
+    fileprivate func weighted(by emphasis: Emphasis) -> PromptPiece {
+        if emphasis == .ignore, case .text(let text, _) = self {
+            .text(text, weight: 1)
+        } else {
+            self
+        }
+    }
+}
+
+extension PromptProgram.Composition {
+    fileprivate func weighted(by emphasis: Emphasis) -> Self {
+        let terms = terms.map { term in
+            PromptProgram.Term(
+                weight: term.weight,
+                blend: term.blend.map { blended in
+                    PromptProgram.Blended(
+                        factor: blended.factor,
+                        pieces: blended.pieces.map { $0.weighted(by: emphasis) })
+                })
+        }
+        return Self(text, terms: terms, pooledText: pooledText)
     }
 }

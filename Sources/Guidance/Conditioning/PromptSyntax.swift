@@ -13,6 +13,19 @@ public enum PromptSyntax: String, Sendable, CaseIterable {
     public static let deepestNesting = 200
 }
 
+/// What becomes of the weights that a prompt gives to its words, by the wire's name. The names are
+/// those of A1111's setting.
+public enum Emphasis: String, Sendable, CaseIterable {
+    /// The dialect's own way.
+    case original
+    /// A1111's way without restoring the mean. The other dialects restore none: their own way.
+    case noNorm = "no_norm"
+    /// The syntax is read, and every weight is 1.
+    case ignore
+    /// The syntax is not read: its brackets are text. In compel's dialect that is all of its syntax.
+    case none
+}
+
 /// A part of a prompt after its syntax has been read.
 public enum PromptPiece: Sendable, Equatable {
     /// Text of one weight; 1 is neutral.

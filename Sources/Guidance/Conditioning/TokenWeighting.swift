@@ -11,12 +11,21 @@ public enum TokenWeighting {
         guard weights.contains(where: { $0 != 1 }) else { return }
         let width = rowWidth(states, weights)
         let mean = sum(states)
-        for (row, weight) in weights.enumerated() where weight != 1 {
-            for index in row * width..<(row + 1) * width { states[index] *= weight }
-        }
+        multiply(&states, weights: weights, width: width)
         let scale = Float(mean / sum(states))
         guard scale.isFinite else { return }
         for index in states.indices { states[index] *= scale }
+    }
+
+    /// A1111's emphasis "No norm": each row times its weight.
+    public static func multiply(_ states: inout [Float], weights: [Float]) {
+        multiply(&states, weights: weights, width: rowWidth(states, weights))
+    }
+
+    private static func multiply(_ states: inout [Float], weights: [Float], width: Int) {
+        for (row, weight) in weights.enumerated() where weight != 1 {
+            for index in row * width..<(row + 1) * width { states[index] *= weight }
+        }
     }
 
     /// ComfyUI's weighting: each row moves along the line from the empty prompt's row of the same

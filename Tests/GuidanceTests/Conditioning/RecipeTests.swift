@@ -79,6 +79,43 @@ struct RecipeTests {
         }
     }
 
+    @Test("encoders with different numbers of positions are cut to the shorter one")
+    func cut() throws {
+        let recipe = try #require(ConditioningRecipe.named("sdxl"))
+        for first in [2, 3] {
+            let joined = try recipe.join([
+                vectors(2, tokens: first, first: 0),
+                vectors(1, tokens: 5 - first, first: 50, pooled: 3),
+            ])
+            let part = joined.segments[0].parts[0]
+            #expect(part.tokens == 2)
+            #expect(part.hidden == [0, 1, 50, 2, 3, 51])
+            #expect(part.pooled == [50, 50, 50])
+        }
+    }
+
+    @Test("parts of different weights are not joined")
+    func weights() throws {
+        let recipe = try #require(ConditioningRecipe.named("sdxl"))
+        var second = vectors(1, tokens: 1, first: 0)
+        second.segments[0].parts[0].weight = 2
+        #expect {
+            try recipe.join([vectors(1, tokens: 1, first: 0), second])
+        } throws: { error in
+            guard case GuidanceError.parameter("prompts_2", _, _) = error else { return false }
+            return true
+        }
+    }
+
+    @Test("A1111's SDXL takes zeros for an absent negative prompt, its refiner too")
+    func absentNegatives() {
+        for recipe in ConditioningRecipe.table {
+            let isXL = recipe.name.hasPrefix("sdxl")
+            #expect(recipe.absentNegative(in: .a1111) == (isXL ? .zeros : .empty))
+            #expect(recipe.absentNegative(in: .plain) == recipe.absentNegative)
+        }
+    }
+
     @Test("segments of two encoders are cut at the ends of both")
     func segments() throws {
         let recipe = try #require(ConditioningRecipe.named("sdxl"))

@@ -15,7 +15,8 @@ extension ConditioningRecipe {
                     roles: [.clipL, .clip], layer: .last, normalizesHidden: true, padding: .end,
                     pooled: nil)
             ],
-            hasHiddenStates: true, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty),
+            hasHiddenStates: true, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty,
+            zeroesEmptyNegativeInA1111: false),
         ConditioningRecipe(
             name: "sd2", title: "Stable Diffusion 2",
             encoders: [
@@ -23,7 +24,8 @@ extension ConditioningRecipe {
                     roles: [.clipH, .clip], layer: .penultimateAsTrained, normalizesHidden: true,
                     padding: .id(0), pooled: nil)
             ],
-            hasHiddenStates: true, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty),
+            hasHiddenStates: true, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty,
+            zeroesEmptyNegativeInA1111: false),
         ConditioningRecipe(
             name: "sdxl", title: "Stable Diffusion XL",
             encoders: [
@@ -34,7 +36,8 @@ extension ConditioningRecipe {
                     roles: [.clipG], layer: .penultimate, normalizesHidden: false, padding: .id(0),
                     pooled: .projected),
             ],
-            hasHiddenStates: true, hiddenWidth: nil, timeIDs: .sizes, absentNegative: .zeros),
+            hasHiddenStates: true, hiddenWidth: nil, timeIDs: .sizes, absentNegative: .zeros,
+            zeroesEmptyNegativeInA1111: true),
         ConditioningRecipe(
             name: "sdxl-refiner", title: "Stable Diffusion XL refiner",
             encoders: [
@@ -42,7 +45,8 @@ extension ConditioningRecipe {
                     roles: [.clipG, .clip], layer: .penultimate, normalizesHidden: false,
                     padding: .id(0), pooled: .projected)
             ],
-            hasHiddenStates: true, hiddenWidth: nil, timeIDs: .aesthetic, absentNegative: .empty),
+            hasHiddenStates: true, hiddenWidth: nil, timeIDs: .aesthetic, absentNegative: .empty,
+            zeroesEmptyNegativeInA1111: true),
         ConditioningRecipe(
             name: "sd3-clip", title: "Stable Diffusion 3, the CLIP part",
             encoders: [
@@ -53,7 +57,8 @@ extension ConditioningRecipe {
                     roles: [.clipG], layer: .penultimate, normalizesHidden: false, padding: .id(0),
                     pooled: .projected),
             ],
-            hasHiddenStates: true, hiddenWidth: 4096, timeIDs: nil, absentNegative: .empty),
+            hasHiddenStates: true, hiddenWidth: 4096, timeIDs: nil, absentNegative: .empty,
+            zeroesEmptyNegativeInA1111: false),
         ConditioningRecipe(
             name: "flux-clip", title: "FLUX.1, the CLIP part",
             encoders: [
@@ -61,7 +66,8 @@ extension ConditioningRecipe {
                     roles: [.clipL, .clip], layer: .last, normalizesHidden: true, padding: .end,
                     pooled: .normalized)
             ],
-            hasHiddenStates: false, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty),
+            hasHiddenStates: false, hiddenWidth: nil, timeIDs: nil, absentNegative: .empty,
+            zeroesEmptyNegativeInA1111: false),
     ]
 
     /// The names in the table's order.

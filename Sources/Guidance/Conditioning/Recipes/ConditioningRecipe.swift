@@ -17,6 +17,14 @@ public struct ConditioningRecipe: Sendable, Equatable {
     public let timeIDs: TimeIDKind?
     /// What stands for a negative prompt that was not given.
     public let absentNegative: NegativePolicy
+    /// Whether A1111 puts zeros in the place of an empty negative prompt
+    /// (`modules/sd_models_xl.py`, `force_zero_negative_prompt`).
+    public let zeroesEmptyNegativeInA1111: Bool
+
+    /// What stands for a negative prompt that was not given, in a dialect: in A1111 it is an empty one.
+    public func absentNegative(in syntax: PromptSyntax) -> NegativePolicy {
+        syntax == .a1111 && zeroesEmptyNegativeInA1111 ? .zeros : absentNegative
+    }
 
     /// Whether a pooled vector is part of it.
     public var hasPooled: Bool { encoders.contains { $0.pooled != nil } }

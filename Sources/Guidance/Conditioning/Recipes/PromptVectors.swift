@@ -45,6 +45,9 @@ public struct PromptVectors: Sendable, Equatable {
     /// How many parts the prompt has.
     public var partCount: Int { segments.first?.parts.count ?? 0 }
 
+    /// The weight of each part, which is the same in all segments.
+    var partWeights: [Double] { segments.first?.parts.map(\.weight) ?? [] }
+
     /// The segment that holds for the step before `boundary`; the last one behind the end.
     public func segment(until boundary: Int) -> Segment {
         segments.first { boundary <= $0.untilStep } ?? segments[segments.count - 1]
@@ -81,13 +84,14 @@ extension PromptVectors.Part {
 
 extension ConditioningRecipe {
     /// Joins what the recipe's encoders made of one prompt: hidden states feature after feature, then
-    /// zeros up to `hiddenWidth`; pooled vectors one after the other.
+    /// zeros up to `hiddenWidth`; pooled vectors one after the other. Of encoders with different numbers
+    /// of tokens the first ones are kept, as many as all have (ComfyUI, `comfy/sdxl_clip.py`, `cut_to`).
     ///
     /// - Parameters:
-    ///   - prompts: one an encoder, in the recipe's order, all of the same number of tokens.
+    ///   - prompts: one an encoder, in the recipe's order.
     ///   - width: instead of the recipe's `hiddenWidth`.
     /// - Throws: `GuidanceError.parameter` when the encoders' prompts have different numbers of parts,
-    ///   or when `width` is less than the joined features.
+    ///   or parts of different weights, or when `width` is less than the joined features.
     public func join(
         _ prompts: [PromptVectors], width: Int? = nil
     ) throws(GuidanceError) -> PromptVectors {
@@ -97,6 +101,12 @@ extension ConditioningRecipe {
             throw .parameter(
                 field: "prompts_2", expected: "\(parts) parts, as the prompt has",
                 actual: "\(prompt.partCount)")
+        }
+        let weights = prompts[0].partWeights
+        for prompt in prompts where prompt.partWeights != weights {
+            throw .parameter(
+                field: "prompts_2", expected: "parts of the prompt's weights, \(weights)",
+                actual: "\(prompt.partWeights)")
         }
         let boundaries = Set(prompts.flatMap(\.boundaries)).sorted()
         var joined: [PromptVectors.Segment] = []
@@ -115,13 +125,12 @@ extension ConditioningRecipe {
         _ parts: [PromptVectors.Part], width: Int?
     ) throws(GuidanceError) -> PromptVectors.Part {
         let pooled = parts.compactMap(\.pooled)
-        let tokens = parts[0].tokens
-        precondition(parts.allSatisfy { $0.tokens == tokens }, "prompts of one length")
+        let tokens = parts.map(\.tokens).min() ?? 0
         var result = PromptVectors.Part(
             weight: parts[0].weight, tokens: tokens, hidden: [],
             pooled: pooled.isEmpty ? nil : pooled.flatMap { $0 })
         guard hasHiddenStates else { return result }
-        let widths = parts.map { $0.hidden.count / max(tokens, 1) }
+        let widths = parts.map { $0.hidden.count / max($0.tokens, 1) }
         let features = widths.reduce(0, +)
         let target = width ?? hiddenWidth ?? features
         guard target >= features else {
