@@ -233,7 +233,9 @@ class Client(ClientBase):
         negative: Union[Texts, None] = None,
         *,
         clip_skip: int | None = None,
+        negative_clip_skip: int | None = None,
         syntax: str | None = None,
+        emphasis: str | None = None,
         long_prompts: str | None = None,
         negative_policy: str | None = None,
         prompts_2: Union[Texts, None] = None,
@@ -247,6 +249,7 @@ class Client(ClientBase):
         negative_aesthetic_score: float | None = None,
         hidden_width: int | None = None,
         loras: Union[Mapping[str, float], None] = None,
+        strict_loras: bool | None = None,
         datatype: str | None = None,
         model: str | None = None,
         priority: int = 0,
@@ -260,9 +263,12 @@ class Client(ClientBase):
             recipe: ``"sd1"``, ``"sd2"``, ``"sdxl"``, ``"sdxl-refiner"``, ``"sd3-clip"`` or
                 ``"flux-clip"``; without it the model's own first one.
             negative: one for all prompts, or one a prompt; without them ``negative_policy`` decides.
-            clip_skip: layers to leave out, with diffusers' meaning; the negative prompts' too.
+            clip_skip: layers to leave out, with diffusers' meaning.
+            negative_clip_skip: the negative prompts' own; as ``clip_skip`` unless given.
             syntax: the prompts' language: ``"plain"`` (default), ``"a1111"``, ``"comfy"``,
                 ``"compel"``.
+            emphasis: what becomes of the prompts' weights: ``"original"`` (default, the language's own
+                way), ``"no_norm"``, ``"ignore"`` or ``"none"``.
             long_prompts: ``"error"`` (default), ``"truncate"`` or ``"chunk"``.
             negative_policy: ``"zeros"`` or ``"empty"`` for absent negative prompts.
             prompts_2, negative_2: what the recipe's second encoder reads instead.
@@ -271,6 +277,7 @@ class Client(ClientBase):
                 original size (width, height).
             hidden_width: to which hidden states are filled up with zeros (``sd3-clip``: 4096).
             loras: strengths by the names under which the daemon loaded them.
+            strict_loras: an error, not a warning, for a LoRA that prompts name in vain.
             datatype: of the vectors on their way, ``"FP32"`` (default), ``"FP16"`` or ``"BF16"``; the
                 arrays are float32.
         """
@@ -387,7 +394,7 @@ class Client(ClientBase):
 
         Args:
             recipe, conditioning: as ``condition`` takes them (negative, clip_skip, syntax,
-                negative_policy, prompts_2, negative_2, steps, hidden_width, loras).
+                negative_policy, prompts_2, negative_2, steps, hidden_width, loras, …).
             weights: what ``gradient`` weighs the prompts with.
             metric: what ``score`` or ``rank`` will use; ``"clipscore"`` encodes other texts.
         """

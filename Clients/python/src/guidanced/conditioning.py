@@ -20,7 +20,9 @@ def conditioning_params(
     *,
     negative: Union[Texts, None] = None,
     clip_skip: int | None = None,
+    negative_clip_skip: int | None = None,
     syntax: str | None = None,
+    emphasis: str | None = None,
     long_prompts: str | None = None,
     negative_policy: str | None = None,
     prompts_2: Union[Texts, None] = None,
@@ -28,6 +30,7 @@ def conditioning_params(
     steps: int | None = None,
     hidden_width: int | None = None,
     loras: Union[Mapping[str, float], None] = None,
+    strict_loras: bool | None = None,
 ) -> dict[str, Any]:
     """The parameters of ``condition`` by the wire's names, without those that were left open."""
     params: dict[str, Any] = {
@@ -35,7 +38,9 @@ def conditioning_params(
         "recipe": recipe,
         "negative_prompts": _listed(negative, "negative"),
         "clip_skip": clip_skip,
+        "negative_clip_skip": negative_clip_skip,
         "syntax": syntax,
+        "emphasis": emphasis,
         "long_prompts": long_prompts,
         "negative_policy": negative_policy,
         "prompts_2": _listed(prompts_2, "prompts_2"),
@@ -43,6 +48,7 @@ def conditioning_params(
         "steps": steps,
         "hidden_width": hidden_width,
         "loras": None if loras is None else _loras(loras),
+        "strict_loras": strict_loras,
     }
     return {key: value for key, value in params.items() if value is not None}
 
@@ -196,20 +202,27 @@ def _stacked(name: str, arrays: Sequence[FloatArray | None]) -> FloatArray | Non
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
+_NUMBERED = ("rows", "negative_rows", "loras")
+"""Lists of a report whose entries say which prompt they belong to."""
+
+
 def _report(parts: Sequence[Conditioned]) -> dict[str, Any]:
     """The accounts of all parts as one: lists joined, prompts renumbered, counts added."""
     whole = dict(parts[0].report)
     for part in parts[1:]:
         for name, value in part.report.items():
             known = whole.get(name)
-            if name in ("rows", "negative_rows") and isinstance(value, list):
+            if name in _NUMBERED and isinstance(value, list):
                 value = [
                     {**row, "prompt": row["prompt"] + part.first}
                     if isinstance(row, dict) and isinstance(row.get("prompt"), int)
                     else row
                     for row in value
                 ]
-            if name in ("rows", "negative_rows", "prompts", "negative_prompts"):
+            if name == "loras" and isinstance(value, list):
+                # Those of the request are in force for every part, and named once.
+                value = [row for row in value if not isinstance(row, dict) or "prompt" in row]
+            if name in (*_NUMBERED, "prompts", "negative_prompts"):
                 if isinstance(known, list) and isinstance(value, list):
                     whole[name] = known + value
             elif name == "cache" and isinstance(known, dict) and isinstance(value, dict):

@@ -104,7 +104,11 @@ def encode(
             options.setdefault("hidden_width", pipe.transformer.config.joint_attention_dim)
         if recipe.startswith("sdxl"):
             zeros = _config(pipe, "force_zeros_for_empty_prompt", True)
-            options.setdefault("negative_policy", "zeros" if zeros else "empty")
+            if negative_prompt is None:
+                options.setdefault("negative_policy", "zeros" if zeros else "empty")
+    # diffusers leaves the negative prompt where it is.
+    if options.get("clip_skip") is not None:
+        options.setdefault("negative_clip_skip", 0)
     has_second = recipe in ("sdxl", "sd3-clip")
     found = client.condition(
         prompt,

@@ -60,6 +60,20 @@ package struct ConditionCommand: SessionCommand {
     @Option(help: ArgumentHelp("Layers to leave out, in diffusers' meaning.", valueName: "n"))
     package var clipSkip: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "The same for negative prompts (default: as --clip-skip).", valueName: "n"))
+    package var negativeClipSkip: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "What becomes of weights: the language's own way, without restoring the mean, 1, or their "
+                + "syntax is text."))
+    package var emphasis: Emphasis = .original
+
+    @Flag(help: "Fail when a prompt names a LoRA in vain.")
+    package var strictLoras = false
+
     @Option(help: ArgumentHelp("The sampler's steps, for scheduled prompts.", valueName: "n"))
     package var steps: Int?
 
@@ -177,10 +191,13 @@ package struct ConditionCommand: SessionCommand {
             params[name] = .array(texts.map { .string($0) })
         }
         for (name, number) in [
-            ("clip_skip", clipSkip), ("steps", steps), ("width", width), ("height", height),
+            ("clip_skip", clipSkip), ("negative_clip_skip", negativeClipSkip), ("steps", steps),
+            ("width", width), ("height", height),
         ] {
             params[name] = number.map { .integer($0) }
         }
+        if emphasis != .original { params["emphasis"] = .string(emphasis.rawValue) }
+        if strictLoras { params["strict_loras"] = true }
         params["recipe"] = recipe.map { .string($0) }
         params["negative_policy"] = negativePolicy.map { .string($0.rawValue) }
         if !lora.isEmpty {

@@ -27,6 +27,7 @@ extension Metric: ExpressibleByArgument {}
 extension SteeringLoss: ExpressibleByArgument {}
 extension Overflow: ExpressibleByArgument {}
 extension PromptSyntax: ExpressibleByArgument {}
+extension Emphasis: ExpressibleByArgument {}
 extension LongPromptPolicy: ExpressibleByArgument {}
 extension NegativePolicy: ExpressibleByArgument {}
 
