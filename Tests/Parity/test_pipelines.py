@@ -100,6 +100,27 @@ def test_flux(pipes: dict[str, Any], g: Client) -> None:
     close(ours["pooled_prompt_embeds"], pipe._get_clip_prompt_embeds(PROMPTS, 1, "cpu"))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl", "sdxl-refiner", "sd3-clip"])
+@pytest.mark.parametrize("negative", [NEGATIVES, None], ids=["negative", "absent"])
+def test_clip_skip_leaves_the_negative_prompt(pipes: dict[str, Any], g: Client, name: str, negative: Any) -> None:
+    """diffusers applies it to the prompt alone, in all of its pipelines."""
+    pipe = pipes[name]
+    names = ["prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"]
+    arguments = {"negative_prompt": negative, "device": "cpu", "clip_skip": 1}
+    if name in ("sd1", "sd2"):
+        arguments |= {"num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+    elif name == "sd3-clip":
+        arguments |= {"prompt_2": None, "prompt_3": None}
+    expected = pipe.encode_prompt(PROMPTS, **arguments)
+    ours = encode(pipe, PROMPTS, negative, client=g, model=name, clip_skip=1)
+    plain = encode(pipe, PROMPTS, negative, client=g, model=name)
+    for key, value in zip(names, expected):
+        close(ours[key], value)
+    assert not torch.equal(ours["prompt_embeds"], plain["prompt_embeds"])
+    assert torch.equal(ours["negative_prompt_embeds"], plain["negative_prompt_embeds"])
+
+
 def images(pipe: Any, seed: int = 7, **arguments: Any) -> np.ndarray:
     return pipe(
         num_inference_steps=3, generator=torch.Generator().manual_seed(seed), output_type="np", **arguments
@@ -124,6 +145,20 @@ def test_the_image_of_stable_diffusion_xl(pipes: dict[str, Any], g: Client, nega
     ours = images(pipe, **encode(pipe, PROMPTS, negative, client=g, model="sdxl"), **size)
     other = images(pipe, prompt=["another"] * 2, negative_prompt=negative, **size)
     assert np.abs(own - ours).max() < 1e-3 < np.abs(own - other).max()
+
+
+@pytest.mark.parametrize("name", ["sd1", "sdxl"])
+@pytest.mark.parametrize("negative", [NEGATIVES, None], ids=["negative", "absent"])
+def test_the_image_with_clip_skip(pipes: dict[str, Any], g: Client, name: str, negative: Any) -> None:
+    pipe = pipes[name]
+    size = {"height": 16, "width": 16, "guidance_scale": 6.0}
+    own = images(pipe, prompt=PROMPTS, negative_prompt=negative, clip_skip=1, **size)
+    ours = images(pipe, **encode(pipe, PROMPTS, negative, client=g, model=name, clip_skip=1), **size)
+    assert np.abs(own - ours).max() < 1e-3
+    if negative is not None:
+        # As A1111 and ComfyUI have it, the picture is another one.
+        skipped = encode(pipe, PROMPTS, negative, client=g, model=name, clip_skip=1, negative_clip_skip=1)
+        assert np.abs(own - images(pipe, **skipped, **size)).max() > 1e-3
 
 
 def test_the_image_of_the_refiner(pipes: dict[str, Any], g: Client) -> None:
