@@ -245,7 +245,9 @@ def test_loras_and_inversions_are_loaded_on_the_control_endpoint(pipelines: Daem
         ours = g.condition("a cat", "sd1", loras={"loaded": 1}, model="sd1")
         same = g.condition("a cat", "sd1", loras={"wash": 1}, model="sd1")
         assert np.array_equal(ours.hidden_states, same.hidden_states)
-        assert ours.report["loras"] == [{"name": "loaded", "strength": 1}]
+        assert ours.report["loras"] == [
+            {"name": "loaded", "strength": 1, "unet_strength": 1, "encoders": ["clip_l"]}
+        ]
 
         before = g.condition("a kitten", "sd1", syntax="a1111", model="sd1")
         assert "kitten" in control.ask("load", word).result["embeddings"]
@@ -273,8 +275,10 @@ def test_prompts_ask_for_loras(g: Client) -> None:
     assert_close(asked.hidden_states, stated.hidden_states)
     plain = g.condition("a cat", "sd1", model="sd1")
     assert not np.allclose(plain.hidden_states, asked.hidden_states)
-    with pytest.raises(guidanced.BadRequest, match="loaded LoRA") as caught:
+    with pytest.warns(guidanced.DaemonWarning, match="loaded LoRA"):
         g.condition("a cat <lora:nobody:1>", "sd1", syntax="a1111", model="sd1")
+    with pytest.raises(guidanced.BadRequest, match="loaded LoRA") as caught:
+        g.condition("a cat <lora:nobody:1>", "sd1", syntax="a1111", strict_loras=True, model="sd1")
     assert caught.value.field == "params.prompts[0]"
 
 
@@ -393,7 +397,7 @@ def test_only_rows_that_nobody_ran_before_are_run(
     [
         ("a1111", "(a:1.2.3)"),
         ("compel", 'a "cat".swap("dog")'),
-        ("compel", "a cat useLora(nobody)"),
+        ("compel", 'a cat ("b", "c").blend(1, -1)'),
     ],
 )
 def test_syntax_errors_point_at_a_character(g: Client, syntax: str, prompt: str) -> None:

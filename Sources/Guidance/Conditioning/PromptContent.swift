@@ -221,7 +221,7 @@ struct ContentReader: Sendable {
     private static let mark = Array("embedding:".unicodeScalars)
 
     /// Names follow `embedding:` at the beginning of a text or behind white space, and reach to the next
-    /// white space, `<` or `[`; commas around a name do not belong to it.
+    /// white space, `<` or `[`, unless the name has such a bracket; commas around it do not belong to it.
     private func comfyRuns(
         _ text: String, _ encoder: inout PieceEncoder
     ) -> (runs: [ContentRun], unknown: [String]) {
@@ -247,7 +247,11 @@ struct ContentReader: Sendable {
                 continue
             }
             let behind = word.dropFirst(Self.mark.count).drop(while: \.isPythonSpace)
-            let spelled = behind.prefix { !$0.isPythonSpace && $0 != "<" && $0 != "[" }
+            var spelled = behind.prefix { !$0.isPythonSpace }
+            // A name that has a bracket itself is found all the same.
+            if embeddingName(spelled.text) == nil {
+                spelled = spelled.prefix { $0 != "<" && $0 != "[" }
+            }
             var leftover = behind.dropFirst(spelled.count).trimmed.text
             var name = embeddingName(spelled.text)
             var read = spelled

@@ -74,11 +74,11 @@ struct UpstreamTests {
             ("a\u{a0}embedding:style", ["a", "style.0", "style.1"]),
             ("a\u{3000}embedding:style\u{3000}c", ["a", "style.0", "style.1", "c"]),
             ("a\r\nembedding:style, c", ["a", "style.0", "style.1", ",", "c"]),
-            ("embedding:<style>", ["<", "style", ">"]),
+            ("embedding:<style>", ["<", "style", ">"]), ("embedding:<own> b", ["<own>.0", "b"]),
         ] as [(String, [String])])
     func comfyNames(prompt: String, expected: [String]) throws {
         let compiled = try PromptCompiler(
-            syntax: .comfy, tokenizer: tokenizer, embeddings: ["style": 2]
+            syntax: .comfy, tokenizer: tokenizer, embeddings: ["style": 2, "<own>": 1]
         ).compile(prompt)
         let chunk = compiled.conditionings[0].chunks[0]
         let content = compiled.rows[chunk.row].entries[1..<chunk.contentCount + 1].map { entry in
