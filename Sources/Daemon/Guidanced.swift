@@ -1,4 +1,6 @@
 package import ArgumentParser
+import Encoders
+import Glibc
 
 @main
 package struct Guidanced: ParsableCommand {
@@ -23,4 +25,16 @@ package struct Guidanced: ParsableCommand {
         ])
 
     package init() {}
+
+    /// Arguments are bytes: names of files need not be UTF-8 (`PathText`), texts must be
+    /// (`ArgumentText`).
+    package static func main() {
+        var arguments: [String] = []
+        for index in 1..<max(Int(CommandLine.argc), 1) {
+            guard let argument = CommandLine.unsafeArgv[index] else { break }
+            let bytes = UnsafeBufferPointer(start: argument, count: strlen(argument))
+            arguments.append(PathText.text(bytes.map(UInt8.init(bitPattern:))))
+        }
+        main(arguments)
+    }
 }

@@ -83,7 +83,7 @@ struct PreprocessingSource {
         switch tower.configuration.layout {
         case .transformers:
             names = ["preprocessor_config.json", "processor_config.json"]
-            profile = .transformers
+            profile = .transformersPIL
         case .openCLIP:
             names = ["open_clip_config.json"]
             profile = .openCLIP
@@ -94,11 +94,9 @@ struct PreprocessingSource {
             else { continue }
             let path = files.path(of: name)
             let preprocessing =
-                switch profile {
-                case .transformers:
-                    try ImagePreprocessing.transformers(document, path: path)
-                case .openCLIP: try ImagePreprocessing.openCLIP(document, path: path)
-                }
+                profile == .openCLIP
+                ? try ImagePreprocessing.openCLIP(document, path: path)
+                : try ImagePreprocessing.transformers(document, path: path)
             guard preprocessing.height == vision.imageSize, preprocessing.width == vision.imageSize
             else {
                 throw .configuration(
@@ -106,14 +104,24 @@ struct PreprocessingSource {
                     expected: "\(vision.imageSize) × \(vision.imageSize), the image tower's size",
                     actual: "\(preprocessing.height) × \(preprocessing.width)")
             }
-            return PreprocessingSource(
-                preprocessing: preprocessing, origin: name,
-                identity: "\(profile.rawValue) \(try files.digest(of: name) ?? "")")
+            return try PreprocessingSource(
+                preprocessing, tower.imageProfile, origin: name,
+                identity: try files.digest(of: name) ?? "")
         }
-        return PreprocessingSource(
-            preprocessing: ImagePreprocessing(profile: profile, size: vision.imageSize),
-            origin: "CLIP's, for \(vision.imageSize) pixels",
-            identity: "\(profile.rawValue) clip \(vision.imageSize)")
+        return try PreprocessingSource(
+            ImagePreprocessing(profile: profile, size: vision.imageSize), tower.imageProfile,
+            origin: "CLIP's, for \(vision.imageSize) pixels", identity: "clip \(vision.imageSize)")
+    }
+
+    /// - Parameter profile: asked for instead of the checkpoint's own.
+    private init(
+        _ preprocessing: ImagePreprocessing, _ profile: ImagePreprocessing.Profile?,
+        origin: String, identity: String
+    ) throws(EncoderError) {
+        let profile = profile ?? preprocessing.profile
+        self.preprocessing = try preprocessing.adopting(profile)
+        self.origin = origin
+        self.identity = "\(profile.identity) \(identity)"
     }
 }
 

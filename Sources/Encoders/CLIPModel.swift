@@ -101,7 +101,7 @@ public final class CLIPModel: Sendable {
         }
         report = CheckpointReport(
             survey, path: path, fingerprint: fingerprint, tokenizer: tokenizer?.origin,
-            preprocessing: preprocessing?.origin)
+            preprocessing: preprocessing)
     }
 
     /// The same model with other towers.

@@ -34,6 +34,24 @@ extension JSONValue {
     public static func parse(_ text: String) throws(JSONError) -> JSONValue {
         try parse(Array(text.utf8))
     }
+
+    /// What editors may write before the first character of a UTF-8 file: U+FEFF.
+    public static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
+
+    /// Parses a file, of which a byte order mark is no part (RFC 8259 §8.1). What comes over the wire
+    /// has none.
+    ///
+    /// - Throws: as `parse`; the offset counts the mark.
+    public static func parse(file bytes: [UInt8]) throws(JSONError) -> JSONValue {
+        guard bytes.starts(with: byteOrderMark) else { return try parse(bytes) }
+        do throws(JSONError) {
+            return try parse(Array(bytes.dropFirst(byteOrderMark.count)))
+        } catch {
+            throw JSONError(
+                offset: error.offset + byteOrderMark.count, expected: error.expected,
+                actual: error.actual)
+        }
+    }
 }
 
 /// Recursive descent over bytes; recursion is bounded by `JSONValue.maximumDepth`.

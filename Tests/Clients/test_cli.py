@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -247,3 +248,66 @@ def test_a_very_long_text_is_an_error_through_both_ways(daemon: Daemon) -> None:
     for connect in ([], ["--connect", daemon.endpoint]):
         process = run("embed", "--text", "a " * 500, *connect, code=None)
         assert process.returncode > 0 and "token" in process.stderr
+
+
+def test_names_of_files_are_bytes_and_texts_are_utf8(gallery: list[Path], tmp_path: Path) -> None:
+    picture = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    with open(picture, "wb") as file:
+        file.write(gallery[0].read_bytes())
+    out = os.fsencode(tmp_path) + b"/\xff.npy"
+
+    def call(*arguments: bytes | str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [os.fsencode(binary()), *map(os.fsencode, arguments)],
+            capture_output=True, timeout=120, stdin=subprocess.DEVNULL,
+        )
+
+    whole = call("embed", "--image", picture, "--out", out)
+    assert whole.returncode == 0, whole.stderr
+    expected = call("embed", "--image", str(gallery[0]), "--format", "npy", "--out", "-").stdout
+    with open(out, "rb") as file:
+        assert file.read() == expected
+    scored = call("score", picture, "--prompt", "caf\u00e9", "--format", "csv")
+    assert scored.returncode == 0, scored.stderr
+    assert "caf\ufffd.png" in scored.stdout.decode()
+    for arguments in [
+        ("score", str(gallery[0]), "--prompt", b"caf\xe9"),
+        ("embed", "--text", b"caf\xe9"),
+        ("classify", str(gallery[0]), "--labels", b"dog,caf\xe9"),
+        ("tokenize", b"caf\xe9"),
+    ]:
+        refused = call(*arguments)
+        assert refused.returncode == 64, (arguments, refused.stderr)
+        assert b"UTF-8" in refused.stderr and b"0xE9" in refused.stderr and not refused.stdout
+
+
+def test_a_byte_order_mark_is_no_part_of_a_label(gallery: list[Path], tmp_path: Path) -> None:
+    plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
+    plain.write_text("red circle\nblue square\n")
+    marked.write_text("red circle\nblue square\n", encoding="utf-8-sig")
+    arguments = ["classify", gallery[0], "--format", "json", "--labels-file"]
+    assert run(*arguments, marked).stdout == run(*arguments, plain).stdout
+
+
+def test_profiles_are_chosen_and_named(gallery: list[Path]) -> None:
+    embeddings = {}
+    for profile in ["transformers-pil", "transformers-torchvision", "open_clip", "comfy"]:
+        report = json.loads(
+            run("verify", "embedded:default", "--image-profile", profile, "--format", "json").stdout
+        )
+        assert report["image_profile"] == profile and report["passed"]
+        embeddings[profile] = run("embed", "--image", gallery[0], "--image-profile", profile).stdout
+    assert embeddings["transformers-pil"] == run("embed", "--image", gallery[0]).stdout
+    assert len(set(embeddings.values())) == 4
+
+
+def test_a_turned_picture_is_named(gallery: list[Path], tmp_path: Path) -> None:
+    turned = tmp_path / "turned.png"
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.open(gallery[0]).save(turned, exif=exif)
+    warned = run("score", turned, "--prompt", "a dog", "--format", "csv")
+    assert "EXIF orientation 6" in warned.stderr
+    plain = run("score", gallery[0], "--prompt", "a dog", "--format", "csv")
+    assert "warning" not in plain.stderr
+    assert warned.stdout.split(",")[-1] == plain.stdout.split(",")[-1]

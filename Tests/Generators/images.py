@@ -375,9 +375,9 @@ def write_normalized():
     """Two normalised inputs bit for bit, and one set of bytes for diagnosis."""
     image = synthetic("RGB", 45, 70, 99)
     processor = CLIPImageProcessorPil(size=24, crop_size=24)
-    processor(image, return_tensors="np")["pixel_values"][0].astype("<f4").tofile(OUT / "normalized-transformers.bin")
+    processor(image, return_tensors="np")["pixel_values"][0].astype("<f4").tofile(OUT / "normalized-transformers-pil.bin")
     image_transform(24, is_train=False)(image).numpy().astype("<f4").tofile(OUT / "normalized-open_clip.bin")
-    transformers_bytes(image, size=24, crop_size=24).tofile(OUT / "bytes-transformers.bin")
+    transformers_bytes(image, size=24, crop_size=24).tofile(OUT / "bytes-transformers-pil.bin")
     openclip_bytes(image, 24).tofile(OUT / "bytes-open_clip.bin")
 
 

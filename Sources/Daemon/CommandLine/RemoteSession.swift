@@ -50,6 +50,7 @@ package final class RemoteSession: Session {
     package func call(
         op: String, model: String?, params: JSONObject, inputs: [Input]
     ) throws -> Reply {
+        try ArgumentText.check(params)
         let whole = UInt64(timeout) * 1_000_000
         let end = monotonicNow() + (whole - min(spent, whole))
         spent = 0

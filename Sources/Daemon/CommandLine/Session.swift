@@ -31,6 +31,7 @@ package final class LocalSession: Session {
     package func call(
         op: String, model: String?, params: JSONObject, inputs: [Input]
     ) throws -> Reply {
+        try ArgumentText.check(params)
         let request = Request(
             client: ClientAddress(socket: -1, routingID: []), id: "local", op: op, model: model,
             params: params, inputs: inputs, receivedAt: monotonicNow(), isControl: true)

@@ -1,3 +1,4 @@
+import Encoders
 import Glibc
 
 /// Where the daemon listens when nobody says otherwise.
@@ -21,7 +22,10 @@ package struct EndpointDefaults: Equatable, Sendable {
     /// Those of this process.
     package static var current: EndpointDefaults {
         EndpointDefaults(
-            runtimeDirectory: getenv("XDG_RUNTIME_DIR").map { String(cString: $0) },
+            runtimeDirectory: getenv("XDG_RUNTIME_DIR").map {
+                PathText.text(
+                    UnsafeBufferPointer(start: $0, count: strlen($0)).map(UInt8.init(bitPattern:)))
+            },
             userID: geteuid())
     }
 

@@ -49,6 +49,11 @@ extension ServeConfiguration {
         resolving settings: ServeSettings, environment: EndpointDefaults, availableThreads: Int
     ) throws(ConfigurationError) {
         let endpoints = settings.bind?.value ?? [environment.endpoint]
+        guard PathText.firstEscape(in: environment.endpoint) == nil else {
+            throw ConfigurationError(
+                .defaults, "XDG_RUNTIME_DIR", expected: "a path in UTF-8",
+                actual: SettingRules.quoted(PathText.readable(environment.endpoint)))
+        }
         for (index, endpoint) in endpoints.enumerated()
         where endpoints[..<index].contains(endpoint) {
             throw ConfigurationError(
@@ -94,10 +99,31 @@ extension ServeConfiguration {
             adapters += stated.value
         }
         try resolvePrecisions(settings)
+        try resolveProfiles(settings.imageProfiles)
         if let bytes = settings.activationBudget { activationBudget = bytes.value }
         instructions = settings.instructions?.value
         if let bytes = settings.conditioningCacheBytes { conditioningCacheBytes = bytes.value }
         if let bytes = settings.encoderVariantBytes { encoderVariantBytes = bytes.value }
+    }
+
+    /// Gives each model the image profile that was stated for its name, else the one for all.
+    private mutating func resolveProfiles(
+        _ stated: Stated<[StatedProfile]>?
+    ) throws(ConfigurationError) {
+        guard let stated else { return }
+        for entry in stated.value {
+            guard let name = entry.model, !models.contains(where: { $0.name == name }) else {
+                continue
+            }
+            throw ConfigurationError(
+                stated.origin, "image_profile",
+                expected: "one of \(models.map(\.name).joined(separator: ", "))", actual: name)
+        }
+        for index in models.indices {
+            let name = models[index].name
+            let own = stated.value.last { $0.model == name }
+            models[index].imageProfile = (own ?? stated.value.last { $0.model == nil })?.profile
+        }
     }
 
     /// Gives each model its precisions: those stated for its name, else those stated for all.

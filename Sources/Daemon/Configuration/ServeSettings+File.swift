@@ -23,7 +23,7 @@ extension ServeSettings {
         let origin = ConfigurationError.Origin.file(path)
         let document: JSONValue
         do throws(JSONError) {
-            document = try JSONValue.parse(bytes)
+            document = try JSONValue.parse(file: bytes)
         } catch {
             throw ConfigurationError(
                 origin, "", expected: "JSON (\(error.expected) at byte \(error.offset))",
@@ -63,6 +63,9 @@ extension ServeSettings {
         }
         if let precision = try reader.any("precision") {
             settings.precisions = Stated(try ServeSettings.precisions(precision, origin), origin)
+        }
+        if let profile = try reader.any("image_profile") {
+            settings.imageProfiles = Stated(try ServeSettings.profiles(profile, origin), origin)
         }
         if let backend = try reader.string("backend") {
             settings.backend = Stated(try SettingRules.checkBackend(backend, origin), origin)
@@ -121,6 +124,33 @@ extension ServeSettings {
                 try SettingRules.precisions(
                     text, model: try SettingRules.checkModelName(name, "precision", origin), origin)
             )
+        }
+        return stated
+    }
+
+    /// `"PROFILE"`, or `{"NAME": "PROFILE"}`.
+    private static func profiles(
+        _ value: JSONValue, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> [StatedProfile] {
+        if let text = value.stringValue {
+            return [try SettingRules.imageProfile(text, model: nil, origin)]
+        }
+        guard let object = value.objectValue else {
+            throw ConfigurationError(
+                origin, "image_profile", expected: "a string, or an object of strings by model",
+                actual: value.kind)
+        }
+        var stated: [StatedProfile] = []
+        for (name, entry) in object.members {
+            guard let text = entry.stringValue else {
+                throw ConfigurationError(
+                    origin, "image_profile.\(name.prefix(100))", expected: "a string",
+                    actual: entry.kind)
+            }
+            stated.append(
+                try SettingRules.imageProfile(
+                    text, model: try SettingRules.checkModelName(name, "image_profile", origin),
+                    origin))
         }
         return stated
     }

@@ -9,6 +9,7 @@ package struct ServeSettings: Equatable, Sendable {
     package var loras: Stated<[Adapters.Source]>?
     package var embeddings: Stated<[Adapters.Source]>?
     package var precisions: Stated<[StatedPrecisions]>?
+    package var imageProfiles: Stated<[StatedProfile]>?
     package var backend: Stated<ComputeBackend>?
     package var instructions: Stated<InstructionSet>?
     package var activationBudget: Stated<Int>?
@@ -30,6 +31,7 @@ package struct ServeSettings: Equatable, Sendable {
         result.loras = loras ?? other.loras
         result.embeddings = embeddings ?? other.embeddings
         result.precisions = precisions ?? other.precisions
+        result.imageProfiles = imageProfiles ?? other.imageProfiles
         result.backend = backend ?? other.backend
         result.instructions = instructions ?? other.instructions
         result.activationBudget = activationBudget ?? other.activationBudget
@@ -48,6 +50,13 @@ package struct StatedPrecisions: Equatable, Sendable {
     package let model: String?
     /// At least one; the first is the default.
     package let precisions: [Precision]
+}
+
+/// The image profile of one model, or of all that have none of their own.
+package struct StatedProfile: Equatable, Sendable {
+    /// `nil` for all.
+    package let model: String?
+    package let profile: ImagePreprocessing.Profile
 }
 
 /// What every setting must be like, whether it comes from a flag or from a file.
@@ -72,6 +81,7 @@ package enum SettingRules {
     /// Whether a text names its transport; the transport itself checks the rest.
     package static func isEndpoint(_ text: String) -> Bool {
         ["ipc://", "tcp://"].contains { text.hasPrefix($0) && text.utf8.count > $0.utf8.count }
+            && PathText.firstEscape(in: text) == nil
     }
 
     package static func checkRange(
@@ -119,6 +129,32 @@ package enum SettingRules {
         return try precisions(
             String(text[text.index(after: sign)...]),
             model: try checkModelName(String(text[..<sign]), "precision", origin), origin)
+    }
+
+    /// An image profile by name.
+    package static func imageProfile(
+        _ text: String, model: String?, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> StatedProfile {
+        guard let profile = ImagePreprocessing.Profile(rawValue: text) else {
+            throw ConfigurationError(
+                origin, "image_profile",
+                expected: "one of "
+                    + ImagePreprocessing.Profile.allCases.map(\.rawValue).joined(separator: ", "),
+                actual: quoted(text))
+        }
+        return StatedProfile(model: model, profile: profile)
+    }
+
+    /// `PROFILE` for all models, or `NAME=PROFILE` for one.
+    package static func namedProfile(
+        _ text: String, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> StatedProfile {
+        guard let sign = text.firstIndex(of: "=") else {
+            return try imageProfile(text, model: nil, origin)
+        }
+        return try imageProfile(
+            String(text[text.index(after: sign)...]),
+            model: try checkModelName(String(text[..<sign]), "image_profile", origin), origin)
     }
 
     package static func checkBackend(
@@ -178,7 +214,7 @@ package enum SettingRules {
     package static let adapterNames = "a name of 1…128 bytes, with spaces only between its words"
 
     package static func isAdapterName(_ name: String) -> Bool {
-        (1...128).contains(name.utf8.count)
+        (1...128).contains(name.utf8.count) && PathText.firstEscape(in: name) == nil
             && name.unicodeScalars.allSatisfy {
                 ($0 == " " || !$0.properties.isWhitespace)
                     && $0.properties.generalCategory != .control

@@ -208,6 +208,9 @@ package final class LoadedModel: Sendable {
         ]
         if let text = model.configuration.text { object["text"] = .object(text.sizes) }
         if let vision = model.configuration.vision { object["vision"] = .object(vision.sizes) }
+        object["image_profile"] = (imageTower?.model.preprocessing).map {
+            .string($0.profile.rawValue)
+        }
         object["towers"] = .array(
             towers.map { tower in
                 var entry: JSONObject = [

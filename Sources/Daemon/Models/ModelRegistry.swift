@@ -13,13 +13,17 @@ package final class ModelRegistry: Sendable {
         package let path: String
         /// How the weights are to be held: the first serves requests that name no precision.
         package var options: [ComputeOptions]
+        /// Whose image preprocessing to follow; `nil` for what the checkpoint says.
+        package var imageProfile: ImagePreprocessing.Profile?
 
         package init(
-            name: String, path: String, options: [ComputeOptions] = [ComputeOptions()]
+            name: String, path: String, options: [ComputeOptions] = [ComputeOptions()],
+            imageProfile: ImagePreprocessing.Profile? = nil
         ) {
             self.name = name
             self.path = path
             self.options = options
+            self.imageProfile = imageProfile
         }
 
         /// The path that means the model compiled into the binary.
@@ -136,7 +140,8 @@ package final class ModelRegistry: Sendable {
             let contents: CheckpointContents =
                 path.file == Source.embeddedPath
                 ? try .directory(.embeddedDefault) : try .open(path.file)
-            parts.append(LoadedModel.Part(contents, only: path.role))
+            parts.append(
+                LoadedModel.Part(contents.following(source.imageProfile), only: path.role))
         }
         return try ModelLoader(name: source.name, parts: parts, options: source.options)
     }

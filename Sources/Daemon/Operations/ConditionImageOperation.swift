@@ -81,7 +81,7 @@ enum ConditionImageOperation: Operation {
         return WorkPlan(stages: stages) { () throws(WireFault) in
             var outcome = Outcome(
                 model: model, result: ["recipe": .string(recipe.rawValue)],
-                warnings: warnings + (texts?.truncationWarnings ?? []))
+                warnings: warnings + (texts?.truncationWarnings ?? []) + (images?.warnings ?? []))
             if mix {
                 outcome.outputs = [
                     try mixed(values, texts, weights, datatype, width: side.tower.embeddingWidth)

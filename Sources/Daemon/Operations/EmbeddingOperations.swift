@@ -91,7 +91,7 @@ enum EmbedImageOperation: Operation {
             return Outcome(
                 model: model,
                 outputs: [try rows.output("embeddings", [stage.embeddingWidth], datatype)],
-                items: rows.faults, warnings: warnings)
+                items: rows.faults, warnings: warnings + stage.warnings)
         }
     }
 }

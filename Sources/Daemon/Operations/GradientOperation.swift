@@ -72,7 +72,8 @@ enum GradientOperation: Operation {
             return Outcome(
                 model: model, result: ["loss": .string(loss.rawValue)],
                 outputs: try outputs(rows.values, datatype), items: rows.faults,
-                warnings: warnings + prompts.warnings + vanishing(rows.values, datatype))
+                warnings: warnings + prompts.warnings + images.warnings
+                    + vanishing(rows.values, datatype))
         }
     }
 

@@ -17,6 +17,7 @@ struct ImageStage: Sendable {
     }
 
     var count: Int { images.count }
+    var warnings: [String] { images.warnings }
     var embeddingWidth: Int { side.tower.embeddingWidth }
 
     var stages: [WorkPlan.Stage] {

@@ -20,7 +20,10 @@ struct RequestImages: Sendable {
     }
 
     private let sources: [Source]
+    private let remarks: ImageRemarks
     var count: Int { sources.count }
+    /// What is unusual about the images, after all of them were read.
+    var warnings: [String] { remarks.warnings }
 
     /// Lays out the items; nothing is decoded yet.
     ///
@@ -67,6 +70,7 @@ struct RequestImages: Sendable {
                 field: "inputs")
         }
         self.sources = sources
+        remarks = ImageRemarks(count: sources.count)
     }
 
     /// Adds the items of a float tensor [N, 3, H, W].
@@ -104,7 +108,9 @@ struct RequestImages: Sendable {
             case .file(let frame):
                 return .decoded(
                     try frame.withUnsafeBytes { bytes throws(EncoderError) in
-                        try PNGDecoder.decode(bytes, limits: ImageLimits())
+                        let image = try PNGDecoder.decode(bytes, limits: ImageLimits())
+                        remarks.look(at: bytes, item: index)
+                        return image
                     })
             case .bytes(let frame, let offset, let height, let width, let channels):
                 let bytes = frame.bytes(offset..<offset + height * width * channels)
@@ -119,6 +125,7 @@ struct RequestImages: Sendable {
                         UnsafeRawBufferPointer(rebasing: bytes[offset..<end]), format: format,
                         height: height, width: width)
                 }
+                remarks.look(at: floats, item: index)
                 return .floats(floats, height: height, width: width)
             }
         } catch {

@@ -31,7 +31,7 @@ enum ScoreOperation: Operation {
             return Outcome(
                 model: model, result: ["metric": .string(metric.rawValue)],
                 outputs: [try rows.output("scores", pairwise ? [] : [texts.count], datatype)],
-                items: rows.faults, warnings: warnings + prompts.warnings)
+                items: rows.faults, warnings: warnings + prompts.warnings + images.warnings)
         }
     }
 }
@@ -64,7 +64,7 @@ enum RankOperation: Operation {
                         }),
                     "metric": .string(metric.rawValue),
                 ],
-                items: rows.faults, warnings: warnings + prompts.warnings)
+                items: rows.faults, warnings: warnings + prompts.warnings + images.warnings)
         }
     }
 }
@@ -90,7 +90,7 @@ enum ClassifyOperation: Operation {
             return Outcome(
                 model: model, result: ["labels": .array(classes.labels.map { .string($0) })],
                 outputs: [try rows.output("probabilities", [vectors.count], datatype)],
-                items: rows.faults, warnings: warnings + classes.warnings)
+                items: rows.faults, warnings: warnings + classes.warnings + images.warnings)
         }
     }
 }

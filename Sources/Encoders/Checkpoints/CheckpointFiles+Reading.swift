@@ -17,7 +17,7 @@ extension CheckpointFiles {
         // Copied first: the text may change under a parser that reads the mapping itself.
         let copy = try bytes.array()
         do throws(JSONError) {
-            return try JSONValue.parse(copy)
+            return try JSONValue.parse(file: copy)
         } catch {
             throw .malformed(
                 path: path(of: name), offset: error.offset, expected: error.expected,

@@ -23,10 +23,10 @@ public struct CheckpointFiles: Sendable {
             throw .file(path: path, reason: "is not a path")
         }
         var status = stat()
-        guard stat(path, &status) == 0 else {
+        guard stat(path.nativePath, &status) == 0 else {
             throw .file(path: path, reason: systemMessage(errno))
         }
-        guard status.st_mode & S_IFMT == S_IFDIR, let handle = opendir(path) else {
+        guard status.st_mode & S_IFMT == S_IFDIR, let handle = opendir(path.nativePath) else {
             throw .file(
                 path: path,
                 reason: "is not a directory that can be read; a model is a directory with "
@@ -35,8 +35,8 @@ public struct CheckpointFiles: Sendable {
         defer { closedir(handle) }
         var names: [String] = []
         while let entry = readdir(handle) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                PathText.text(bytes.prefix { $0 != 0 })
             }
             if name != ".", name != ".." { names.append(name) }
         }
@@ -50,7 +50,9 @@ public struct CheckpointFiles: Sendable {
     ///   checkpoint's directory.
     package func folder(_ name: String) throws(EncoderError) -> CheckpointFiles? {
         try checkName(name)
-        guard case .directory = storage, access(path(of: name), F_OK) == 0 else { return nil }
+        guard case .directory = storage, access(path(of: name).nativePath, F_OK) == 0 else {
+            return nil
+        }
         return try .directory(path(of: name))
     }
 
@@ -86,7 +88,7 @@ public struct CheckpointFiles: Sendable {
         case .directory:
             let full = self.path(of: name)
             // Looked up now, not in `names`: a file may have come since.
-            guard access(full, F_OK) == 0 else { return nil }
+            guard access(full.nativePath, F_OK) == 0 else { return nil }
             return try MappedBytes.map(path: full)
         }
     }

@@ -36,6 +36,8 @@ public struct CheckpointReport: Sendable, Equatable {
     public let tokenizer: String?
     /// Where the preprocessing came from; `nil` for a model without an image tower.
     public let preprocessing: String?
+    /// Whose pixels an image comes to; `nil` for a model without an image tower.
+    public let imageProfile: ImagePreprocessing.Profile?
 
     /// Numbers in all tensors, the scale included.
     public var parameters: Int { towers.reduce(0) { $0 + $1.parameters } }
@@ -56,7 +58,7 @@ public struct CheckpointReport: Sendable, Equatable {
 
     init(
         _ survey: CheckpointSurvey, path: String, fingerprint: String, tokenizer: String?,
-        preprocessing: String?
+        preprocessing: PreprocessingSource?
     ) {
         var towers: [Tower] = []
         if let text = survey.configuration.text {
@@ -71,7 +73,8 @@ public struct CheckpointReport: Sendable, Equatable {
         self.logitScale = survey.logitScale
         self.fingerprint = fingerprint
         self.tokenizer = tokenizer
-        self.preprocessing = preprocessing
+        self.preprocessing = preprocessing?.origin
+        imageProfile = preprocessing?.preprocessing.profile
     }
 
     /// The report as a JSON document; the tensors' digests only when they are asked for.
@@ -84,6 +87,7 @@ public struct CheckpointReport: Sendable, Equatable {
             ("logit_scale", .number(Double(logitScale))),
             ("tokenizer", tokenizer.map { .string($0) } ?? .null),
             ("preprocessing", preprocessing.map { .string($0) } ?? .null),
+            ("image_profile", imageProfile.map { .string($0.rawValue) } ?? .null),
             (
                 "storage",
                 .array(

@@ -49,7 +49,7 @@ public final class MappedBytes: @unchecked Sendable {
             throw .file(path: path, reason: "a path cannot hold a zero byte")
         }
         // O_NONBLOCK: opening a FIFO must not wait for a writer.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = open(path.nativePath, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw .file(path: path, reason: "cannot be opened: \(systemMessage(errno))")
         }

@@ -32,7 +32,7 @@ extension ImagePreprocessing {
         if let nested = fields.object["image_processor"], nested != .null {
             fields = try PreprocessingFields(nested, path: path, prefix: "image_processor.")
         }
-        var result = ImagePreprocessing(profile: .transformers, size: 224)
+        var result = ImagePreprocessing(profile: .transformersPIL, size: 224)
         try result.takeClass(fields)
 
         if try fields.bool("do_resize") == false {
@@ -72,7 +72,11 @@ extension ImagePreprocessing {
         let member =
             fields.object["image_processor_type"] == nil
             ? "feature_extractor_type" : "image_processor_type"
-        switch try fields.string(member) {
+        let name = try fields.string(member)
+        // "Fast" always meant torchvision. A name without an ending meant Pillow until transformers 5,
+        // and most files are older: it stays Pillow.
+        if name?.hasSuffix("Fast") == true { profile = .transformersTorchvision }
+        switch name {
         case nil, "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil",
             "CLIPFeatureExtractor":
             break
@@ -197,7 +201,7 @@ extension ImagePreprocessing {
         _ bytes: UnsafeRawBufferPointer, path: String
     ) throws(EncoderError) -> JSONValue {
         do throws(JSONError) {
-            return try JSONValue.parse(bytes)
+            return try JSONValue.parse(file: Array(bytes))
         } catch {
             throw .malformed(
                 path: path, offset: error.offset, expected: error.expected, actual: error.actual)
@@ -208,7 +212,7 @@ extension ImagePreprocessing {
         _ bytes: [UInt8], path: String
     ) throws(EncoderError) -> JSONValue {
         do throws(JSONError) {
-            return try JSONValue.parse(bytes)
+            return try JSONValue.parse(file: bytes)
         } catch {
             throw .malformed(
                 path: path, offset: error.offset, expected: error.expected, actual: error.actual)

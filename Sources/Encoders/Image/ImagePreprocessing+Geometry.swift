@@ -31,7 +31,10 @@ extension ImagePreprocessing {
         let half = excess >> 1  // floor, for negative numbers too
         let offset =
             switch profile {
-            case .transformers: half
+            case .transformersPIL, .comfy: half
+            case .transformersTorchvision:
+                // Padding splits with the larger part after the image.
+                excess < 0 ? -(-excess / 2) : half
             case .openCLIP:
                 // Padding splits with the larger part after the image; cutting rounds half to even.
                 excess < 0 ? -(-excess / 2) : half + (excess & 1 == 1 && half & 1 == 1 ? 1 : 0)
@@ -46,6 +49,13 @@ extension ImagePreprocessing {
             return (height, width)
         case .squash(let newHeight, let newWidth):
             return (newHeight, newWidth)
+        case .shortest(let edge) where profile == .comfy:
+            // An image that has the size already is left alone; all others are scaled on both sides.
+            let scale = Double(edge) / Double(min(height, width))
+            func side(_ side: Int) -> Int {
+                Int(exactly: (scale * Double(side)).rounded(.toNearestOrEven)) ?? .max
+            }
+            return (side(height), side(width))
         case .shortest(let edge):
             let longer = scaled(edge, max(height, width), min(height, width))
             return width <= height ? (longer, edge) : (edge, longer)

@@ -3,17 +3,6 @@
 ///
 /// The pixels before normalisation equal the reference's byte for byte.
 public struct ImagePreprocessing: Sendable, Hashable {
-    /// Whose order of steps and rounding of offsets to follow.
-    public enum Profile: String, Sendable, CaseIterable {
-        /// transformers' `CLIPImageProcessor`, PIL backend: transparency is laid over white and
-        /// the image made RGB, then resized; crop offsets are floored.
-        case transformers
-        /// open_clip's `image_transform`: resized and cropped in the file's own mode (alpha
-        /// premultiplied; palettes and bilevel by nearest neighbour), then made RGB with alpha
-        /// dropped; crop offsets are rounded half to even.
-        case openCLIP = "open_clip"
-    }
-
     /// The size that an image is brought to before the crop.
     public enum Resize: Sendable, Hashable {
         /// As it is.
@@ -71,7 +60,7 @@ public struct ImagePreprocessing: Sendable, Hashable {
         std = Self.clipStd
     }
 
-    /// The exact pixels that the reference would normalise.
+    /// The exact pixels that the reference would normalise, in whole levels.
     ///
     /// - Returns: `[height, width, 3]`.
     /// - Throws: `EncoderError.image` when the image cannot take the configured steps.
@@ -79,17 +68,22 @@ public struct ImagePreprocessing: Sendable, Hashable {
         let (rows, columns) = try plans(height: image.height, width: image.width)
         let raster: Raster
         switch profile {
-        case .transformers:
+        case .transformersPIL, .transformersTorchvision:
             guard convertsToRGB || image.mode == .rgb else {
                 throw .image(
                     expected: "an RGB image (this model's preprocessing does not convert)",
                     actual: "mode \(image.mode.rawValue)")
             }
             raster = (convertsToRGB ? image.overWhite : image.opaque)
-                .resized(interpolation, columns: columns, rows: rows)
+                .resized(
+                    interpolation, columns: columns, rows: rows,
+                    as: profile == .transformersPIL ? .pillow : .torch
+                )
                 .padded(columns: columns, rows: rows, fill: fill)
         case .openCLIP:
             raster = inOwnMode(image, columns: columns, rows: rows)
+        case .comfy:
+            raster = FloatRaster.resizing(image.opaque, columns: columns, rows: rows).bytes
         }
         return raster.rgb
     }
@@ -164,13 +158,19 @@ public struct ImagePreprocessing: Sendable, Hashable {
 
     private func normalized(_ byte: UInt8, channel: Int) -> Float {
         var value = Float(byte)
-        if let rescaleFactor {
-            // transformers rescales in double precision; torchvision divides in single.
-            value =
-                switch profile {
-                case .transformers: Float(Double(byte) * rescaleFactor)
-                case .openCLIP: Float(byte) / 255
-                }
+        switch profile {
+        case .transformersPIL:
+            // Rescaled in double precision.
+            if let rescaleFactor { value = Float(Double(byte) * rescaleFactor) }
+        case .transformersTorchvision:
+            // Mean and deviation are brought to the scale of bytes instead.
+            if let rescaleFactor, let mean, let std {
+                let inverse = Float(1 / rescaleFactor)
+                return (value - mean[channel] * inverse) / (std[channel] * inverse)
+            }
+            if let rescaleFactor { value *= Float(rescaleFactor) }
+        case .openCLIP, .comfy:
+            if rescaleFactor != nil { value /= 255 }
         }
         if let mean, let std { value = (value - mean[channel]) / std[channel] }
         return value

@@ -92,15 +92,15 @@ extension DecodedImage {
     /// The image as the differentiable path takes it: RGB as the profile converts, widened to
     /// 0…1.
     ///
-    /// Both profiles convert before the resize here: premultiplied alpha and nearest neighbour
+    /// All profiles convert before the resize here: premultiplied alpha and nearest neighbour
     /// belong to the byte path of open_clip, and have no useful gradient.
     ///
     /// - Returns: `[3, height, width]`.
     public func unitPlanes(_ profile: ImagePreprocessing.Profile) -> [Float] {
         let raster =
             switch profile {
-            case .transformers: overWhite
-            case .openCLIP: opaque
+            case .transformersPIL, .transformersTorchvision: overWhite
+            case .openCLIP, .comfy: opaque
             }
         let (pixels, channels) = (width * height, raster.channels)
         return [Float](unsafeUninitializedCapacity: 3 * pixels) { output, count in

@@ -48,29 +48,51 @@ struct AxisPlan: Sendable, Equatable {
     }
 }
 
+/// Whose arithmetic a resize of bytes follows.
+enum ResizeArithmetic {
+    /// Weights of 22 bits after the point; the order of the passes depends on the sizes.
+    case pillow
+    /// Weights of sixteen bits in all; columns first.
+    case torch
+}
+
 extension Raster {
-    /// Resizes exactly as Pillow does and keeps the windows of the two plans.
+    /// Resizes exactly as a library does and keeps the windows of the two plans.
     ///
-    /// Each pass works in 22-bit fixed point and rounds to 8 bits, so their order shows; a pass is
-    /// left out where its side does not change.
-    func resized(_ filter: Interpolation, columns: AxisPlan, rows: AxisPlan) -> Raster {
-        if filter == .nearest { return nearest(columns: columns, rows: rows) }
+    /// Each pass works in fixed point and rounds to 8 bits, so their order shows; a pass is left out
+    /// where its side does not change.
+    func resized(
+        _ filter: Interpolation, columns: AxisPlan, rows: AxisPlan,
+        as arithmetic: ResizeArithmetic = .pillow
+    ) -> Raster {
+        if filter == .nearest { return nearest(columns: columns, rows: rows, as: arithmetic) }
         let horizontal = columns.taps(filter)
         let vertical = rows.taps(filter)
         let neededColumns = horizontal?.reach ?? columns.window
         let neededRows = vertical?.reach ?? rows.window
-        if let vertical, AxisPlan.takesRowsFirst(columns: columns, rows: rows) {
+        func weights(_ taps: ResampleTaps, _ plan: AxisPlan) -> [Int32] {
+            switch arithmetic {
+            case .pillow: taps.fixedPoint
+            case .torch: taps.torchFixedPoint(largest: ResampleTaps.largestWeight(filter, plan))
+            }
+        }
+        if let vertical, arithmetic == .pillow,
+            AxisPlan.takesRowsFirst(columns: columns, rows: rows)
+        {
             let strip = cut(columns: neededColumns, rows: neededRows)
-                .resizedVertically(vertical.shifted(by: neededRows.lowerBound))
+                .resizedVertically(
+                    vertical.shifted(by: neededRows.lowerBound), weights(vertical, rows))
             guard let horizontal else { return strip }
             return strip.resizedHorizontally(
-                horizontal.shifted(by: neededColumns.lowerBound), rows: 0..<strip.height)
+                horizontal.shifted(by: neededColumns.lowerBound), weights(horizontal, columns),
+                rows: 0..<strip.height)
         }
         let strip =
-            horizontal.map { resizedHorizontally($0, rows: neededRows) }
+            horizontal.map { resizedHorizontally($0, weights($0, columns), rows: neededRows) }
             ?? cut(columns: neededColumns, rows: neededRows)
         guard let vertical else { return strip }
-        return strip.resizedVertically(vertical.shifted(by: neededRows.lowerBound))
+        return strip.resizedVertically(
+            vertical.shifted(by: neededRows.lowerBound), weights(vertical, rows))
     }
 
     /// The pixels of a rectangle that lies within the image.
@@ -91,8 +113,9 @@ extension Raster {
         return Raster(width: columns.count, height: rows.count, channels: channels, bytes: cut)
     }
 
-    private func resizedHorizontally(_ taps: ResampleTaps, rows: Range<Int>) -> Raster {
-        let weights = taps.fixedPoint
+    private func resizedHorizontally(
+        _ taps: ResampleTaps, _ weights: [Int32], rows: Range<Int>
+    ) -> Raster {
         let reach = taps.reach
         let size = taps.starts.count * rows.count * channels
         let room = gk_resize_scratch(reach.count, taps.starts.count, channels)
@@ -114,8 +137,7 @@ extension Raster {
             width: taps.starts.count, height: rows.count, channels: channels, bytes: resized)
     }
 
-    private func resizedVertically(_ taps: ResampleTaps) -> Raster {
-        let weights = taps.fixedPoint
+    private func resizedVertically(_ taps: ResampleTaps, _ weights: [Int32]) -> Raster {
         let size = taps.starts.count * width * channels
         let resized = [UInt8](unsafeUninitializedCapacity: size) { output, count in
             bytes.withUnsafeBufferPointer { input in
@@ -146,10 +168,20 @@ extension Raster {
         }
     }
 
-    /// Nearest neighbour: Pillow's way with palettes and bilevel images.
-    private func nearest(columns: AxisPlan, rows: AxisPlan) -> Raster {
+    /// Nearest neighbour: also Pillow's way with palettes and bilevel images.
+    private func nearest(
+        columns: AxisPlan, rows: AxisPlan, as arithmetic: ResizeArithmetic
+    ) -> Raster {
         func sources(_ plan: AxisPlan) -> [Int] {
-            plan.taps(.nearest)?.starts.map { Int($0) } ?? Array(plan.window)
+            guard plan.resized != plan.input else { return Array(plan.window) }
+            let taps =
+                switch arithmetic {
+                case .pillow:
+                    ResampleTaps(
+                        .nearest, input: plan.input, resized: plan.resized, window: plan.window)
+                case .torch: ResampleTaps(nearestExact: plan)
+                }
+            return taps.starts.map { Int($0) }
         }
         let (xs, ys) = (sources(columns), sources(rows))
         var picked: [UInt8] = []

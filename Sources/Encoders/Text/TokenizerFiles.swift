@@ -59,7 +59,8 @@ struct TokenizerFiles {
     /// `merges.txt`: one "left right" a line in rank order; a first line may state a version.
     mutating func readMerges(_ bytes: [UInt8], path: String) throws(EncoderError) {
         var position = 0
-        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let content = bytes.starts(with: JSONValue.byteOrderMark) ? bytes.dropFirst(3) : bytes[...]
+        let lines = content.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (index, line) in lines.enumerated() {
             let offset = position
             position += line.count + 1
@@ -320,7 +321,7 @@ struct TokenizerFiles {
             throw .tooLarge(what: path, limit: sizeLimit, actual: bytes.count)
         }
         do throws(JSONError) {
-            return try JSONValue.parse(bytes)
+            return try JSONValue.parse(file: bytes)
         } catch {
             throw .malformed(
                 path: path, offset: error.offset, expected: error.expected, actual: error.actual)

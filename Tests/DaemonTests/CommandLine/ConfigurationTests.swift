@@ -43,6 +43,29 @@ import Testing
             ])
     }
 
+    @Test func imageProfilesAreOfAllModelsOrOfOne() throws {
+        let configuration = try ConfigurationTests.resolve(
+            try ConfigurationTests.settings(
+                """
+                {"models": {"one": "/m/one", "two": "/m/two"},
+                 "image_profile": {"two": "comfy"}}
+                """))
+        #expect(configuration.models.map(\.imageProfile) == [nil, .comfy])
+        let command = try ServeCommand.parse([
+            "--model", "one=/m/one", "--model", "two=/m/two", "--image-profile",
+            "transformers-torchvision", "--image-profile", "two=open_clip",
+        ])
+        #expect(
+            try ConfigurationTests.resolve(try command.flags()).models.map(\.imageProfile)
+                == [.transformersTorchvision, .openCLIP])
+        for text in ["pil", "three=comfy", "=comfy", "one="] {
+            let command = try ServeCommand.parse(["--model", "one=/m", "--image-profile", text])
+            #expect(throws: ConfigurationError.self, "\(text)") {
+                _ = try ConfigurationTests.resolve(try command.flags())
+            }
+        }
+    }
+
     @Test func anEmptyFileLeavesTheDefaults() throws {
         let configuration = try ConfigurationTests.resolve(try ConfigurationTests.settings("{}"))
         #expect(configuration.endpoints == ["ipc:///run/user/7/guidanced.sock"])

@@ -1,4 +1,8 @@
 import Daemon
+import Encoders
+import Glibc
+import IPC
+import JSON
 import Testing
 
 @Suite struct InputFileTests {
@@ -39,6 +43,66 @@ import Testing
         #expect(throws: InputFileError.self) { try InputFile.lines(empty) }
         let binary = try folder.write("b", [0xff, 0xfe, 0x0a])
         #expect(throws: InputFileError.self) { try InputFile.lines(binary) }
+    }
+
+    @Test func aByteOrderMarkIsNoPartOfTheFirstLine() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write("l", [0xef, 0xbb, 0xbf] + Array("red\nblue\n".utf8))
+        #expect(
+            try InputFile.lines(path).map { Array($0.utf8) } == [
+                Array("red".utf8), Array("blue".utf8),
+            ])
+        let only = try folder.write("o", [0xef, 0xbb, 0xbf, 0x0a])
+        #expect(throws: InputFileError.self) { try InputFile.lines(only) }
+        // Inside the text it is a character like others.
+        let inside = try folder.write("i", Array("a\n\u{feff}b\n".utf8))
+        #expect(try InputFile.lines(inside)[1].unicodeScalars.count == 2)
+        let settings = try ServeSettings.parse(
+            [0xef, 0xbb, 0xbf] + Array("{\"threads\": 3}".utf8), path: "g.json")
+        #expect(settings.threads?.value == 3)
+    }
+
+    @Test func aFileThatIsNoUTF8SaysWhere() throws {
+        let folder = try TemporaryFolder()
+        let bad = try folder.write("b", Array("red\nblue\ncaf".utf8) + [0xe9, 0x0a])
+        let error = try #require(throws: InputFileError.self) { try InputFile.lines(bad) }
+        #expect(error.description.hasSuffix("not UTF-8 text in line 3"))
+        let wide = try folder.write("w", [0xff, 0xfe, 0x61, 0x00])
+        let other = try #require(throws: InputFileError.self) { try InputFile.lines(wide) }
+        #expect(other.reason.contains("UTF-16"))
+    }
+
+    @Test func namesAreBytes() throws {
+        let folder = try TemporaryFolder()
+        let name = Array("\(folder.path)/caf".utf8) + [0xe9]
+        let path = PathText.text(name)
+        let memory = MemoryConsole()
+        try OutputFile(path).checkWritable()
+        try OutputFile(path).write([1, 2], isBinary: true, console: memory.console)
+        #expect(try InputFile.read(path, limit: 10) == [1, 2])
+        #expect(
+            try CheckpointFiles.directory(folder.path).names == [
+                PathText.text(Array("caf".utf8) + [0xe9])
+            ])
+        #expect(try MappedBytes.map(path: path).array() == [1, 2])
+        memory.console.warn(path)
+        #expect(String(decoding: memory.errors.bytes, as: UTF8.self).hasSuffix("caf\u{fffd}\n"))
+        unlink(name.map { CChar(bitPattern: $0) } + [0])
+    }
+
+    @Test func textsThatAreNoUTF8AreRefusedByName() throws {
+        let bad = PathText.text([0x61, 0xff])
+        try ArgumentText.check(["prompts": ["a", "b\u{e9}"], "path": .string(bad)])
+        let fault = try #require(throws: WireFault.self) {
+            try ArgumentText.check(["prompts": ["a", .string(bad)]])
+        }
+        #expect(fault.field == "params.prompts[1]")
+        #expect(fault.message.contains("0xFF after 1 bytes"))
+        #expect(throws: WireFault.self) {
+            try ArgumentText.check(["loras": [["name": .string(bad)]]])
+        }
+        #expect(!SettingRules.isAdapterName(bad))
+        #expect(!SettingRules.isEndpoint("ipc:///tmp/" + bad))
     }
 
     @Test func outputIsCheckedBeforeTheWork() throws {

@@ -110,7 +110,8 @@ import Testing
     @Test func takesSidesOfThousands() throws {
         for (height, width) in [(1, 20_000), (20_000, 1), (4_000, 3)] {
             let map = try DifferentiablePreprocessing(
-                ImagePreprocessing(profile: .transformers, size: 32), height: height, width: width)
+                ImagePreprocessing(profile: .transformersPIL, size: 32), height: height,
+                width: width)
             let flat = [Float](repeating: 0.25, count: 3 * height * width)
             let pixels = map.forward(flat)
             for channel in 0..<3 {

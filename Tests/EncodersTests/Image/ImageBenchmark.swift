@@ -28,13 +28,13 @@ struct ImageBenchmark {
             bytes.removeLast(bytes.count - fread(&bytes, 1, bytes.count, file))
             let image = try PNGDecoder.decode(bytes)
             let decode = try milliseconds { _ = try PNGDecoder.decode(bytes) }
-            let transformers = ImagePreprocessing(profile: .transformers, size: 224)
+            let transformers = ImagePreprocessing(profile: .transformersPIL, size: 224)
             let openCLIP = ImagePreprocessing(profile: .openCLIP, size: 224)
             let first = try milliseconds { _ = try transformers.bytes(image) }
             let second = try milliseconds { _ = try openCLIP.bytes(image) }
             let map = try DifferentiablePreprocessing(
                 transformers, height: image.height, width: image.width)
-            let planes = image.unitPlanes(.transformers)
+            let planes = image.unitPlanes(.transformersPIL)
             let pixels = map.forward(planes)
             let forward = milliseconds { _ = map.forward(planes) }
             let backward = milliseconds { _ = map.backward(pixels) }

@@ -19,11 +19,35 @@ import Testing
              "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3,
              "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 224}}
             """
-        let expected = ImagePreprocessing(profile: .transformers, size: 224)
+        let expected = ImagePreprocessing(profile: .transformersPIL, size: 224)
         #expect(try transformers(written) == expected)
         #expect(try transformers("{\"image_processor\": \(written)}") == expected)
         #expect(try transformers("{}") == expected)
         #expect(try transformers(#"{"size": null, "image_mean": null}"#) == expected)
+    }
+
+    @Test func namesOfProcessorsDecideTheProfile() throws {
+        func profile(_ name: String) throws -> ImagePreprocessing.Profile {
+            try transformers("{\"image_processor_type\": \"\(name)\"}").profile
+        }
+        for name in ["CLIPImageProcessor", "CLIPImageProcessorPil", "SiglipImageProcessor"] {
+            #expect(try profile(name) == .transformersPIL)
+        }
+        for name in ["CLIPImageProcessorFast", "SiglipImageProcessorFast"] {
+            #expect(try profile(name) == .transformersTorchvision)
+        }
+    }
+
+    @Test func aProfileIsRefusedThatCannotDoIt() throws {
+        let box = try transformers(#"{"resample": 4}"#)
+        #expect(throws: EncoderError.self) { try box.adopting(.transformersTorchvision) }
+        #expect(try box.adopting(.comfy).interpolation == .bicubic)
+        var wide = ImagePreprocessing(profile: .openCLIP, size: 32)
+        wide.width = 48
+        #expect(throws: EncoderError.self) { try wide.adopting(.comfy) }
+        #expect(try wide.adopting(.openCLIP) == wide)
+        let bare = try transformers(#"{"do_normalize": false, "do_rescale": false}"#)
+        #expect(try bare.adopting(.comfy).mean == ImagePreprocessing.clipMean)
     }
 
     @Test func readsTheOldForms() throws {
@@ -32,7 +56,7 @@ import Testing
             {"feature_extractor_type": "CLIPFeatureExtractor", "size": 35, "crop_size": 35,
              "do_rescale": false, "do_normalize": false, "resample": 2}
             """)
-        var expected = ImagePreprocessing(profile: .transformers, size: 35)
+        var expected = ImagePreprocessing(profile: .transformersPIL, size: 35)
         expected.rescaleFactor = nil
         (expected.mean, expected.std) = (nil, nil)
         expected.interpolation = .bilinear

@@ -91,7 +91,13 @@ enum ImageFixtures {
         let larger = size + size / 3 + 1
         let parts = name.split(separator: "-", maxSplits: 1).map(String.init)
         let (profile, variant) = (parts[0], parts.count > 1 ? parts[1] : "bicubic")
-        if profile == "transformers" {
+        if profile == "comfy" {
+            var preprocessing = ImagePreprocessing(profile: .transformersPIL, size: size)
+            if variant == "squash" { preprocessing.resize = .squash(height: size, width: size) }
+            return try preprocessing.adopting(.comfy)
+        }
+        if profile == "transformers" || profile == "torchvision" {
+            let kind = profile == "torchvision" ? "Fast" : "Pil"
             let codes = [
                 "nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5,
             ]
@@ -122,7 +128,9 @@ enum ImageFixtures {
                     "resample": \(codes[variant] ?? -1)
                     """
                 }
-            return try .transformers(Array("{\(members)}".utf8), path: "preprocessor_config.json")
+            return try .transformers(
+                Array("{\"image_processor_type\": \"CLIPImageProcessor\(kind)\", \(members)}".utf8),
+                path: "preprocessor_config.json")
         }
         let members =
             switch variant {

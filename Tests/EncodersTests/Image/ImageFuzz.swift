@@ -35,7 +35,7 @@ enum ImageFuzz {
         let files = try seeds.map { try ImageFixtures.bytes("png/\($0).png") }
         let limits = ImageLimits(maximumPixels: 1 << 16)
         let preprocessings = [
-            ImagePreprocessing(profile: .transformers, size: 16),
+            ImagePreprocessing(profile: .transformersPIL, size: 16),
             ImagePreprocessing(profile: .openCLIP, size: 16),
         ]
         var outcome = Outcome()

@@ -5,9 +5,20 @@ import Testing
     /// 2,900 resizes: every mode, many sizes, every filter, both profiles.
     @Test(arguments: DecodedImage.Mode.allCases)
     func equalsTheReferencesByteForByte(mode: DecodedImage.Mode) throws {
+        #expect(try compare("resize.tsv") { $0 == mode.rawValue } > 200)
+    }
+
+    /// 740 resizes by torchvision's backend of transformers and by ComfyUI (image_profiles.py).
+    @Test(arguments: ["RGB", "RGBA", "L", "P", "I;16"])
+    func equalsTorchByteForByte(mode: String) throws {
+        #expect(try compare("profiles.tsv") { $0 == mode } > 70)
+    }
+
+    private func compare(_ table: String, _ isWanted: (String) -> Bool) throws -> Int {
         var compared = 0
         var drawn: (key: String, image: DecodedImage)?
-        for row in try ImageFixtures.table("resize.tsv") where row[0] == mode.rawValue {
+        for row in try ImageFixtures.table(table) where isWanted(row[0]) {
+            let mode = try #require(DecodedImage.Mode(rawValue: row[0]))
             let numbers = row[1...4].compactMap { Int($0) }
             try #require(numbers.count == 4)
             let key = row[1...3].joined(separator: " ")
@@ -30,7 +41,7 @@ import Testing
             }
             compared += 1
         }
-        #expect(compared > 200)
+        return compared
     }
 
     @Test(arguments: ImagePreprocessing.Profile.allCases)
@@ -82,7 +93,7 @@ import Testing
     }
 
     @Test func refusesWhatTheConfigurationCannotUse() throws {
-        var preprocessing = ImagePreprocessing(profile: .transformers, size: 8)
+        var preprocessing = ImagePreprocessing(profile: .transformersPIL, size: 8)
         preprocessing.convertsToRGB = false
         let grey = ImageFixtures.synthetic(.grey, height: 9, width: 9, seed: 1)
         #expect(throws: EncoderError.self) { try preprocessing.bytes(grey) }

@@ -11,7 +11,7 @@ import Testing
         #expect(ImageFixtures.digest(image.bytes) == row[4], "samples")
 
         // The conversions alone: nothing resized, nothing cut.
-        var plain = ImagePreprocessing(profile: .transformers, size: 1)
+        var plain = ImagePreprocessing(profile: .transformersPIL, size: 1)
         plain.resize = .none
         (plain.height, plain.width) = (image.height, image.width)
         #expect(ImageFixtures.digest(try plain.bytes(image)) == row[5], "over white")

@@ -66,7 +66,7 @@ import Testing
     @Test func widensImagesAsTheProfileConverts() throws {
         let image = try DecodedImage(rgba: [255, 0, 51, 0, 10, 20, 30, 255], height: 1, width: 2)
         #expect(
-            image.unitPlanes(.transformers).map { ($0 * 255).rounded() }
+            image.unitPlanes(.transformersPIL).map { ($0 * 255).rounded() }
                 == [255, 10, 255, 20, 255, 30])
         #expect(
             image.unitPlanes(.openCLIP).map { ($0 * 255).rounded() } == [255, 10, 0, 20, 51, 30])

@@ -9,8 +9,8 @@ package struct ServeCommand: ParsableCommand {
         usage: """
             guidanced serve [--bind ENDPOINT]... [--control ENDPOINT] [--model NAME=PATH]... \
             [--default-model NAME] [--lora NAME=FILE]... [--embedding NAME=FILE]... \
-            [--precision [NAME=]PRECISIONS]... [--backend BACKEND] [--activation-budget BYTES] \
-            [--threads N] [--config FILE] [--log-level LEVEL]
+            [--precision [NAME=]PRECISIONS]... [--image-profile [NAME=]PROFILE]... \
+            [--backend BACKEND] [--activation-budget BYTES] [--threads N] [--config FILE] [--log-level LEVEL]
             """,
         discussion: """
             Listens at ipc://$XDG_RUNTIME_DIR/guidanced.sock, or where that is unset at \
@@ -63,6 +63,13 @@ package struct ServeCommand: ParsableCommand {
                 + "models or of the named one; may be repeated.",
             valueName: "[name=]precisions"))
     package var precision: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Whose pixels images come to: transformers-pil, transformers-torchvision, open_clip or "
+                + "comfy (default: as the checkpoint says), of all models or of the named one; may be "
+                + "repeated.", valueName: "[name=]profile"))
+    package var imageProfile: [String] = []
 
     @Option(
         help: ArgumentHelp(
@@ -151,6 +158,13 @@ package struct ServeCommand: ParsableCommand {
                 stated.append(try SettingRules.namedPrecisions(text, .flags))
             }
             settings.precisions = Stated(stated, .flags)
+        }
+        if !imageProfile.isEmpty {
+            var stated: [StatedProfile] = []
+            for text in imageProfile {
+                stated.append(try SettingRules.namedProfile(text, .flags))
+            }
+            settings.imageProfiles = Stated(stated, .flags)
         }
         if let backend {
             settings.backend = Stated(try SettingRules.checkBackend(backend, .flags), .flags)

@@ -5,7 +5,7 @@ import JSON
 package struct VerifyCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Load a checkpoint, describe it and check that it works.",
-        usage: "guidanced verify PATH [--tensors] [--format table|json]",
+        usage: "guidanced verify PATH [--image-profile PROFILE] [--tensors] [--format table|json]",
         discussion: """
             Lists towers, sizes, digests, tokenizer and preprocessing, then measures on this \
             machine: gradients against finite differences, that results do not depend on batch, \
@@ -19,6 +19,8 @@ package struct VerifyCommand: ParsableCommand {
     @Argument(
         help: "The directory of a checkpoint, or embedded:default.", completion: .directory)
     package var path: String
+
+    @OptionGroup package var image: ImageProfileOption
 
     @Flag(help: "List every tensor with its digest.")
     package var tensors = false
@@ -38,7 +40,10 @@ package struct VerifyCommand: ParsableCommand {
     package func run() throws {
         try CommandRunner.run { console in
             let registry = try Progress.track("loading \(path)", console: console) { _ in
-                try ModelRegistry(sources: [ModelRegistry.Source(name: "verified", path: path)])
+                try ModelRegistry(sources: [
+                    ModelRegistry.Source(
+                        name: "verified", path: path, imageProfile: image.imageProfile)
+                ])
             }
             let model = registry.defaultModel.model
             let checks = try Progress.track("checking", console: console) { _ in

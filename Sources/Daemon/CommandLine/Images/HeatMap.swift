@@ -46,7 +46,7 @@ package struct HeatMap: Sendable {
         guard let image = try? PNGDecoder.decode(file, limits: ImageLimits()),
             image.height == height, image.width == width
         else { return nil }
-        let planes = image.unitPlanes(.transformers)
+        let planes = image.unitPlanes(.transformersPIL)
         let size = height * width
         guard planes.count == 3 * size else { return nil }
         // Rec. 601 weights, as PIL's grey.

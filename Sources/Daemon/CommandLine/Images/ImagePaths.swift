@@ -1,3 +1,4 @@
+import Encoders
 import Glibc
 
 /// What stands for images on the command line: files, `-` for standard input, and folders.
@@ -27,18 +28,16 @@ package enum ImagePaths {
 
     private static func isFolder(_ path: String) -> Bool {
         var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        return stat(path.nativePath, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
     private static func images(in folder: String) -> [String] {
-        guard let listing = opendir(folder) else { return [] }
+        guard let listing = opendir(folder.nativePath) else { return [] }
         defer { closedir(listing) }
         var names: [String] = []
         while let entry = readdir(listing) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(
-                    to: CChar.self, capacity: MemoryLayout.size(ofValue: pointer.pointee)
-                ) { String(cString: $0) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                PathText.text(bytes.prefix { $0 != 0 })
             }
             let lowered = name.lowercased()
             if !name.hasPrefix("."), endings.contains(where: { lowered.hasSuffix($0) }),
@@ -47,6 +46,8 @@ package enum ImagePaths {
                 names.append(name)
             }
         }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return names.sorted {
+            PathText.bytes(of: $0).lexicographicallyPrecedes(PathText.bytes(of: $1))
+        }
     }
 }

@@ -1,4 +1,6 @@
+import Encoders
 import Glibc
+import JSON
 
 /// Reading the files that are named on the command line.
 package enum InputFile {
@@ -10,7 +12,7 @@ package enum InputFile {
     package static func read(_ path: String, limit: Int) throws(InputFileError) -> [UInt8] {
         if path == "-" { return try read(STDIN_FILENO, "standard input", limit) }
         guard !path.isEmpty else { throw .unreadable(path: "\"\"", reason: "an empty file name") }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path.nativePath, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .unreadable(path: path, reason: systemReason(errno)) }
         defer { close(descriptor) }
         return try read(descriptor, path, limit)
@@ -44,19 +46,34 @@ package enum InputFile {
         throw .tooLarge(path: path, limit: limit)
     }
 
-    /// The lines of a UTF-8 text file without the empty ones and without spaces around them.
+    /// The lines of a UTF-8 text file without the empty ones and without spaces around them. A byte
+    /// order mark before the first is no part of it.
     ///
     /// - Throws: `InputFileError` also for invalid UTF-8 and for a file without any such line.
     package static func lines(_ path: String) throws(InputFileError) -> [String] {
         let bytes = try read(path, limit: largestText)
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw .malformed(path: path, reason: "the file is not UTF-8 text")
+        let content = bytes.starts(with: JSONValue.byteOrderMark) ? bytes.dropFirst(3) : bytes[...]
+        guard let text = String(validating: content, as: UTF8.self) else {
+            throw .malformed(path: path, reason: "the file is not UTF-8 text" + clue(bytes))
         }
         let lines = text.split(whereSeparator: \.isNewline).map(trimmed).filter { !$0.isEmpty }
         if lines.isEmpty {
             throw .malformed(path: path, reason: "the file has no line with text in it")
         }
         return lines
+    }
+
+    /// What a file that is no UTF-8 is, or in which line it stops being that.
+    private static func clue(_ bytes: [UInt8]) -> String {
+        if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
+            return " but UTF-16: save it as UTF-8"
+        }
+        var number = 0
+        for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+            number += 1
+            if String(validating: line, as: UTF8.self) == nil { return " in line \(number)" }
+        }
+        return ""
     }
 
     package static func trimmed(_ text: some StringProtocol) -> String {

@@ -26,6 +26,8 @@ package struct ConnectionOptions: ParsableArguments {
                 + "(default: \(ConnectionOptions.defaultTimeout)).", valueName: "seconds"))
     package var timeout: Int?
 
+    @OptionGroup package var image: ImageProfileOption
+
     package init() {}
 
     package static let defaultTimeout = 120
@@ -37,6 +39,10 @@ package struct ConnectionOptions: ParsableArguments {
             if threads != nil {
                 throw ValidationError(
                     "--threads is of no use with --connect: the daemon has its own.")
+            }
+            if image.imageProfile != nil {
+                throw ValidationError(
+                    "--image-profile is of no use with --connect: the daemon has one a model.")
             }
             if let model, !SettingRules.isModelName(model) {
                 throw ValidationError(
@@ -70,7 +76,8 @@ package struct ConnectionOptions: ParsableArguments {
 
     /// Connects, or loads the model.
     package func open(_ console: Console) throws -> any Session {
-        let source = try model.map(ModelArgument.parse) ?? .embedded
+        var source = try model.map(ModelArgument.parse) ?? .embedded
+        source.imageProfile = image.imageProfile
         return try ConnectionOptions.open(
             connect: connect, timeout: timeout, models: [source], threads: threads, console)
     }

@@ -40,3 +40,17 @@ package struct PromptOptions: ParsableArguments {
 
     package init() {}
 }
+
+extension ImagePreprocessing.Profile: ExpressibleByArgument {}
+
+/// Whose image preprocessing to follow, of commands that load one model.
+package struct ImageProfileOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Whose pixels images come to: transformers-pil, transformers-torchvision, open_clip or "
+                + "comfy (default: as the checkpoint says, transformers meaning transformers-pil).",
+            valueName: "profile"))
+    package var imageProfile: ImagePreprocessing.Profile?
+
+    package init() {}
+}

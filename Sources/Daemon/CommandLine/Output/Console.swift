@@ -1,3 +1,4 @@
+import Encoders
 import Glibc
 
 /// Where bytes for people or programs go.
@@ -27,12 +28,12 @@ package struct Console: Sendable {
         errors: DescriptorSink(descriptor: STDERR_FILENO, name: "standard error"))
 
     package func print(_ text: String) throws(OutputError) {
-        try output.write(Array(text.utf8))
+        try output.write(Array(PathText.readable(text).utf8))
     }
 
     /// One remark on standard error; if even that is closed there is nobody left to tell.
     package func remark(_ text: String) {
-        try? errors.write(Array("guidanced: \(text)\n".utf8))
+        try? errors.write(Array("guidanced: \(PathText.readable(text))\n".utf8))
     }
 
     package func warn(_ text: String) { remark("warning: \(text)") }

@@ -1,3 +1,4 @@
+import Encoders
 import Glibc
 
 /// Where a command's result goes: a file, or standard output (`-`, or nothing stated).
@@ -11,12 +12,14 @@ package struct OutputFile: Equatable, Sendable {
     package func checkWritable() throws(OutputError) {
         guard let path else { return }
         guard !path.isEmpty else { throw .failed(name: "\"\"", reason: "an empty file name") }
-        if access(path, F_OK) == 0 {
+        if access(path.nativePath, F_OK) == 0 {
             var status = stat()
-            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+            if stat(path.nativePath, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
                 throw .failed(name: path, reason: systemReason(EISDIR))
             }
-            if access(path, W_OK) != 0 { throw .failed(name: path, reason: systemReason(errno)) }
+            if access(path.nativePath, W_OK) != 0 {
+                throw .failed(name: path, reason: systemReason(errno))
+            }
             return
         }
         let folder: String
@@ -25,7 +28,7 @@ package struct OutputFile: Equatable, Sendable {
         } else {
             folder = "."
         }
-        if access(folder, W_OK | X_OK) != 0 {
+        if access(folder.nativePath, W_OK | X_OK) != 0 {
             throw .failed(name: path, reason: systemReason(errno))
         }
     }
@@ -37,7 +40,7 @@ package struct OutputFile: Equatable, Sendable {
             try console.output.write(bytes)
             return
         }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        let descriptor = open(path.nativePath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw .failed(name: path, reason: systemReason(errno)) }
         do throws(OutputError) {
             try DescriptorSink(descriptor: descriptor, name: path).write(bytes)

@@ -63,6 +63,7 @@ package struct VerificationReport: Sendable {
             ("logit scale", Numbers.fixed(report.logitScale, 4)),
             ("tokenizer", report.tokenizer ?? "none"),
             ("preprocessing", report.preprocessing ?? "none"),
+            ("image profile", report.imageProfile?.rawValue ?? "none"),
         ])
         for tower in report.towers {
             let name = tower.name == "image" ? "image tower (vision)" : "\(tower.name) tower"

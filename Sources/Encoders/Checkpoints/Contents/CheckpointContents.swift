@@ -6,7 +6,7 @@ public struct CheckpointContents: Sendable {
     public let path: String
     public let format: CheckpointFormat
     /// At least one, each role once.
-    public let towers: [CheckpointTower]
+    public private(set) var towers: [CheckpointTower]
     /// The pipeline's class in a diffusers folder.
     public let pipeline: String?
     /// Encoders of a pipeline that are no CLIP towers (SD3's and FLUX's T5).
@@ -21,6 +21,13 @@ public struct CheckpointContents: Sendable {
         self.towers = towers
         self.pipeline = pipeline
         self.ignored = ignored
+    }
+
+    /// The same encoders with an image preprocessing other than the checkpoint's own; `nil` leaves that.
+    package func following(_ profile: ImagePreprocessing.Profile?) -> CheckpointContents {
+        var result = self
+        for index in towers.indices { result.towers[index].imageProfile = profile }
+        return result
     }
 
     /// The encoder in a role; `nil` when there is none.
@@ -111,7 +118,7 @@ public struct CheckpointContents: Sendable {
 
     static func isFile(_ path: String) -> Bool {
         var status = stat()
-        return !path.utf8.contains(0) && stat(path, &status) == 0
+        return !path.utf8.contains(0) && stat(path.nativePath, &status) == 0
             && status.st_mode & S_IFMT == S_IFREG
     }
 

@@ -12,7 +12,7 @@ public struct CheckpointPath: Equatable, Sendable {
     public init(_ text: String) {
         if let mark = text.lastIndex(of: "#"),
             let role = EncoderRole(rawValue: String(text[text.index(after: mark)...])),
-            access(text, F_OK) != 0
+            access(text.nativePath, F_OK) != 0
         {
             file = String(text[..<mark])
             self.role = role
@@ -31,7 +31,7 @@ public struct CheckpointPath: Equatable, Sendable {
         while start < pieces.count {
             var end = pieces.count
             var path = CheckpointPath(pieces[start..<end].joined(separator: "+"))
-            while end > start + 1, access(path.file, F_OK) != 0 {
+            while end > start + 1, access(path.file.nativePath, F_OK) != 0 {
                 end -= 1
                 path = CheckpointPath(pieces[start..<end].joined(separator: "+"))
             }

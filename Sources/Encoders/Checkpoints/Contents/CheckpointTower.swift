@@ -13,6 +13,8 @@ public struct CheckpointTower: Sendable {
     public let preprocessingFiles: CheckpointFiles?
     /// What the built-in tokenizer pads with for this tower; `nil` for its own end token.
     public let padToken: Int32?
+    /// Whose image preprocessing to follow; `nil` for the checkpoint's own.
+    package var imageProfile: ImagePreprocessing.Profile?
     /// Whether a vocabulary of CLIP's size is taken for CLIP's; false where the file lists others.
     var isBuiltInVocabulary = true
     /// The tensors, under the names of `configuration.layout`.

@@ -19,23 +19,23 @@ final class OutputFolder {
             throw .file(path: path, reason: "is not a path")
         }
         var status = stat()
-        guard lstat(path, &status) != 0 else {
+        guard lstat(path.nativePath, &status) != 0 else {
             throw .file(path: path, reason: "exists already, and nothing is overwritten")
         }
         let slash = path.lastIndex(of: "/")
         let parent = slash.map { String(path[...$0]) } ?? ""
-        var template = Array((parent + ".guidanced-XXXXXX").utf8CString)
+        var template = (parent + ".guidanced-XXXXXX").nativePath
         guard mkdtemp(&template) != nil else {
             throw .file(path: path, reason: "cannot be made: \(systemMessage(errno))")
         }
         self.path = path
-        hidden = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        hidden = PathText.text(template.dropLast().map(UInt8.init(bitPattern:)))
     }
 
     deinit {
         guard !isCommitted else { return }
-        for name in names { unlink(hidden + "/" + name) }
-        rmdir(hidden)
+        for name in names { unlink((hidden + "/" + name).nativePath) }
+        rmdir(hidden.nativePath)
     }
 
     /// Writes a file in pieces, one after another.
@@ -45,7 +45,8 @@ final class OutputFolder {
             throws(EncoderError) -> Void
     ) throws(EncoderError) {
         let place = path + "/" + name
-        let descriptor = open(hidden + "/" + name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        let descriptor = open(
+            (hidden + "/" + name).nativePath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
             throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
         }
@@ -75,8 +76,8 @@ final class OutputFolder {
     ///
     /// - Throws: `EncoderError.file` when something has come there meanwhile.
     func commit() throws(EncoderError) {
-        chmod(hidden, 0o755)
-        guard rename(hidden, path) == 0 else {
+        chmod(hidden.nativePath, 0o755)
+        guard rename(hidden.nativePath, path.nativePath) == 0 else {
             throw .file(path: path, reason: "cannot be made: \(systemMessage(errno))")
         }
         isCommitted = true

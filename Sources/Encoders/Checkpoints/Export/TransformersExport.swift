@@ -140,7 +140,7 @@ public struct TransformersExport: Sendable {
     ) throws(EncoderError) -> [(name: String, bytes: [UInt8])] {
         guard let preprocessing = try tower.preprocessing() else { return [] }
         let name = "preprocessor_config.json"
-        if preprocessing.profile == .transformers, let files = tower.preprocessingFiles,
+        if preprocessing.profile != .openCLIP, let files = tower.preprocessingFiles,
             try files.bytes(named: name) != nil
         {
             return try copies(files, [name])

@@ -59,7 +59,7 @@ enum GGUFContents {
         _ file: GGUFFile, _ configuration: CLIPConfiguration
     ) throws(EncoderError) -> CheckpointFiles? {
         guard let vision = configuration.vision else { return nil }
-        var own = ImagePreprocessing(profile: .transformers, size: vision.imageSize)
+        var own = ImagePreprocessing(profile: .transformersPIL, size: vision.imageSize)
         for (key, isMean) in [("clip.vision.image_mean", true), ("clip.vision.image_std", false)] {
             guard let value = file.metadata[key] else { continue }
             guard case .numbers(let numbers) = value, numbers.count == 3,
