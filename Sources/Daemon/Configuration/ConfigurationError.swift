@@ -4,12 +4,15 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
     package enum Origin: Equatable, Sendable {
         case flags
         case file(String)
+        /// A variable of the environment.
+        case environment(String)
         /// Nobody stated it.
         case defaults
     }
 
     package let origin: Origin
-    /// The setting by its name in the file, such as `limits.requests`; empty for the whole file.
+    /// The setting by its name there: the flag, or the key such as `limits.requests`; empty for the
+    /// whole file.
     package let field: String
     package let expected: String
     package let actual: String
@@ -25,6 +28,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
         let place =
             switch origin {
             case .flags, .defaults: "--" + String(field.map { $0 == "_" ? "-" : $0 })
+            case .environment(let name): name
             case .file(let path): field.isEmpty ? path : "\(path): field \"\(field)\""
             }
         return "\(place): expected \(expected), found \(actual)"

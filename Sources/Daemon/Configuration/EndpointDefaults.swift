@@ -1,4 +1,3 @@
-import Encoders
 import Glibc
 
 /// Where the daemon listens when nobody says otherwise.
@@ -22,10 +21,7 @@ package struct EndpointDefaults: Equatable, Sendable {
     /// Those of this process.
     package static var current: EndpointDefaults {
         EndpointDefaults(
-            runtimeDirectory: getenv("XDG_RUNTIME_DIR").map {
-                PathText.text(
-                    UnsafeBufferPointer(start: $0, count: strlen($0)).map(UInt8.init(bitPattern:)))
-            },
+            runtimeDirectory: Environment.text("XDG_RUNTIME_DIR"),
             userID: geteuid())
     }
 

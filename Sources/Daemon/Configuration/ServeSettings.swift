@@ -1,46 +1,129 @@
 package import Encoders
+import JSON
 
-/// The settings that somebody stated, by flags or in a file; `nil` for those that nobody did.
+/// The settings that somebody stated, by flags, in the environment or in a file.
 package struct ServeSettings: Equatable, Sendable {
-    package var bind: Stated<[String]>?
-    package var control: Stated<String>?
-    package var models: Stated<[ModelRegistry.Source]>?
-    package var defaultModel: Stated<String>?
-    package var loras: Stated<[Adapters.Source]>?
-    package var embeddings: Stated<[Adapters.Source]>?
-    package var precisions: Stated<[StatedPrecisions]>?
-    package var imageProfiles: Stated<[StatedProfile]>?
-    package var backend: Stated<ComputeBackend>?
-    package var instructions: Stated<InstructionSet>?
-    package var activationBudget: Stated<Int>?
-    package var threads: Stated<Int>?
-    package var queuedRequests: Stated<Int>?
-    package var queuedBytes: Stated<Int>?
-    package var conditioningCacheBytes: Stated<Int>?
-    package var encoderVariantBytes: Stated<Int>?
+    /// By the setting's name.
+    private var statements: [String: SettingStatement] = [:]
 
     package init() {}
+
+    /// What flags state: texts by setting.
+    ///
+    /// - Throws: `ConfigurationError` for a value that cannot be used.
+    package init(
+        flags: [(setting: any AnySetting, texts: [String])]
+    ) throws(ConfigurationError) {
+        for (setting, texts) in flags where !texts.isEmpty {
+            try state(
+                setting, SettingStatement(texts, of: setting.declaration, .flags))
+        }
+    }
+
+    /// What the environment states: `GUIDANCED_THREADS` and so on. Of a setting that may be repeated each
+    /// line is one value.
+    ///
+    /// - Throws: `ConfigurationError` for a value that cannot be used.
+    package init(environment: (String) -> String?) throws(ConfigurationError) {
+        for setting in SettingTable.all {
+            let declaration = setting.declaration
+            guard let text = environment(declaration.environmentName), !text.isEmpty else {
+                continue
+            }
+            let texts =
+                declaration.isRepeated
+                ? text.split(separator: "\n").map(String.init) : [text]
+            try state(
+                setting,
+                SettingStatement(texts, of: declaration, .environment(declaration.environmentName)))
+        }
+    }
+
+    /// A configuration file is this long at most, in bytes.
+    package static let longestFile = 1 << 20
+
+    /// Reads a configuration file: one JSON object whose keys are in `SettingTable`.
+    ///
+    /// - Throws: `ConfigurationError` naming file and field for a text that is no JSON object, an
+    ///   unknown key, a value of the wrong kind or out of range.
+    package static func parse(
+        _ bytes: [UInt8], path: String
+    ) throws(ConfigurationError) -> ServeSettings {
+        let origin = ConfigurationError.Origin.file(path)
+        let document: JSONValue
+        do throws(JSONError) {
+            document = try JSONValue.parse(file: bytes)
+        } catch {
+            throw ConfigurationError(
+                origin, "", expected: "JSON (\(error.expected) at byte \(error.offset))",
+                actual: error.actual)
+        }
+        var settings = ServeSettings()
+        try settings.read(document, section: nil, origin)
+        return settings
+    }
+
+    private mutating func read(
+        _ value: JSONValue, section: String?, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) {
+        guard let object = value.objectValue else {
+            throw ConfigurationError(
+                origin, section ?? "", expected: "an object", actual: value.kind)
+        }
+        let known = SettingTable.all.filter { $0.declaration.section == section }
+        let sections =
+            section == nil ? Set(SettingTable.all.compactMap(\.declaration.section)) : []
+        for (key, member) in object.members {
+            if sections.contains(key) {
+                try read(member, section: key, origin)
+                continue
+            }
+            guard let setting = known.first(where: { $0.declaration.name == key }) else {
+                let names = known.map(\.declaration.name) + sections.sorted()
+                throw ConfigurationError(
+                    origin, (section.map { $0 + "." } ?? "") + key.prefix(100),
+                    expected: "one of \(names.joined(separator: ", "))", actual: "an unknown key")
+            }
+            let statement = try SettingStatement(member, of: setting.declaration, origin)
+            if setting.declaration.name == SettingTable.models.declaration.name,
+                statement.entries.isEmpty
+            {
+                throw ConfigurationError(
+                    origin, setting.declaration.field, expected: "at least one model",
+                    actual: "an empty object")
+            }
+            try state(setting, statement)
+        }
+    }
+
+    private mutating func state(
+        _ setting: any AnySetting, _ statement: SettingStatement
+    ) throws(ConfigurationError) {
+        try setting.check(statement)
+        statements[setting.declaration.name] = statement
+    }
 
     /// These settings, and `other`'s where these are silent. Lists are replaced, never joined.
     package func merged(over other: ServeSettings) -> ServeSettings {
         var result = self
-        result.bind = bind ?? other.bind
-        result.control = control ?? other.control
-        result.models = models ?? other.models
-        result.defaultModel = defaultModel ?? other.defaultModel
-        result.loras = loras ?? other.loras
-        result.embeddings = embeddings ?? other.embeddings
-        result.precisions = precisions ?? other.precisions
-        result.imageProfiles = imageProfiles ?? other.imageProfiles
-        result.backend = backend ?? other.backend
-        result.instructions = instructions ?? other.instructions
-        result.activationBudget = activationBudget ?? other.activationBudget
-        result.threads = threads ?? other.threads
-        result.queuedRequests = queuedRequests ?? other.queuedRequests
-        result.queuedBytes = queuedBytes ?? other.queuedBytes
-        result.conditioningCacheBytes = conditioningCacheBytes ?? other.conditioningCacheBytes
-        result.encoderVariantBytes = encoderVariantBytes ?? other.encoderVariantBytes
+        result.statements.merge(other.statements) { own, _ in own }
         return result
+    }
+
+    /// What was stated for a setting that may be repeated; `nil` when nobody stated it.
+    package func values<Element>(
+        _ setting: Setting<Element>
+    ) throws(ConfigurationError) -> Stated<[Element]>? {
+        guard let statement = statements[setting.declaration.name] else { return nil }
+        return try setting.values(statement)
+    }
+
+    /// What was stated for a setting of one value; `nil` when nobody stated it.
+    package func value<Element>(
+        _ setting: Setting<Element>
+    ) throws(ConfigurationError) -> Stated<Element>? {
+        guard let stated = try values(setting), let value = stated.value.last else { return nil }
+        return Stated(value, stated.origin)
     }
 }
 
@@ -57,181 +140,4 @@ package struct StatedProfile: Equatable, Sendable {
     /// `nil` for all.
     package let model: String?
     package let profile: ImagePreprocessing.Profile
-}
-
-/// What every setting must be like, whether it comes from a flag or from a file.
-package enum SettingRules {
-    package static let threads = 1...1024
-    package static let queuedRequests = 1...1_000_000
-    package static let queuedBytes = 1...(1 << 50)
-    /// 0 keeps nothing.
-    package static let cacheBytes = 0...(1 << 50)
-    package static let activationBudget = 1...(1 << 50)
-
-    package static func checkEndpoint(
-        _ endpoint: String, _ field: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> String {
-        guard isEndpoint(endpoint) else {
-            throw ConfigurationError(
-                origin, field, expected: "ipc://PATH or tcp://HOST:PORT", actual: quoted(endpoint))
-        }
-        return endpoint
-    }
-
-    /// Whether a text names its transport; the transport itself checks the rest.
-    package static func isEndpoint(_ text: String) -> Bool {
-        ["ipc://", "tcp://"].contains { text.hasPrefix($0) && text.utf8.count > $0.utf8.count }
-            && PathText.firstEscape(in: text) == nil
-    }
-
-    package static func checkRange(
-        _ value: Int, _ range: ClosedRange<Int>, _ field: String,
-        _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> Int {
-        guard range.contains(value) else {
-            throw ConfigurationError(
-                origin, field, expected: "\(range.lowerBound)…\(range.upperBound)",
-                actual: "\(value)")
-        }
-        return value
-    }
-
-    /// Precisions by name, separated by commas; `auto` is the fastest native one with gradients.
-    package static func precisions(
-        _ text: String, model: String?, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> StatedPrecisions {
-        var precisions: [Precision] = []
-        for name in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let precision = name == "auto" ? .automatic : Precision(rawValue: String(name))
-            guard let precision else {
-                throw ConfigurationError(
-                    origin, "precision",
-                    expected: "f32, bf16, int8, auto, or several separated by commas",
-                    actual: quoted(text))
-            }
-            guard !precisions.contains(precision) else {
-                throw ConfigurationError(
-                    origin, "precision", expected: "each precision once",
-                    actual: quoted(text))
-            }
-            precisions.append(precision)
-        }
-        return StatedPrecisions(model: model, precisions: precisions)
-    }
-
-    /// `PRECISIONS` for all models, or `NAME=PRECISIONS` for one.
-    package static func namedPrecisions(
-        _ text: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> StatedPrecisions {
-        guard let sign = text.firstIndex(of: "=") else {
-            return try precisions(text, model: nil, origin)
-        }
-        return try precisions(
-            String(text[text.index(after: sign)...]),
-            model: try checkModelName(String(text[..<sign]), "precision", origin), origin)
-    }
-
-    /// An image profile by name.
-    package static func imageProfile(
-        _ text: String, model: String?, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> StatedProfile {
-        guard let profile = ImagePreprocessing.Profile(rawValue: text) else {
-            throw ConfigurationError(
-                origin, "image_profile",
-                expected: "one of "
-                    + ImagePreprocessing.Profile.allCases.map(\.rawValue).joined(separator: ", "),
-                actual: quoted(text))
-        }
-        return StatedProfile(model: model, profile: profile)
-    }
-
-    /// `PROFILE` for all models, or `NAME=PROFILE` for one.
-    package static func namedProfile(
-        _ text: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> StatedProfile {
-        guard let sign = text.firstIndex(of: "=") else {
-            return try imageProfile(text, model: nil, origin)
-        }
-        return try imageProfile(
-            String(text[text.index(after: sign)...]),
-            model: try checkModelName(String(text[..<sign]), "image_profile", origin), origin)
-    }
-
-    package static func checkBackend(
-        _ name: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> ComputeBackend {
-        guard let backend = ComputeBackend(rawValue: name), backend.isBuiltIn else {
-            let names = ComputeBackend.allCases.filter(\.isBuiltIn).map(\.rawValue)
-            throw ConfigurationError(
-                origin, "backend", expected: names.joined(separator: " or "), actual: quoted(name))
-        }
-        return backend
-    }
-
-    package static func checkInstructions(
-        _ name: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> InstructionSet {
-        guard let set = InstructionSet(name: name), set.rawValue <= InstructionSet.best.rawValue
-        else {
-            let names = InstructionSet.allCases.filter {
-                $0.rawValue <= InstructionSet.best.rawValue
-            }
-            throw ConfigurationError(
-                origin, "instructions",
-                expected: "one that this processor has ("
-                    + names.map(\.name).joined(separator: ", ") + ")",
-                actual: quoted(name))
-        }
-        return set
-    }
-
-    package static func checkModelName(
-        _ name: String, _ field: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> String {
-        guard isModelName(name) else {
-            throw ConfigurationError(
-                origin, field,
-                expected: "a name of 1…128 letters, digits, \".\", \"_\", \"-\"",
-                actual: quoted(name))
-        }
-        return name
-    }
-
-    package static func isModelName(_ name: String) -> Bool {
-        (1...128).contains(name.utf8.count)
-            && name.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                    UInt8(ascii: "-"):
-                    true
-                default: false
-                }
-            }
-    }
-
-    /// What a textual inversion or a LoRA may be called.
-    package static let adapterNames = "a name of 1…128 bytes, with spaces only between its words"
-
-    package static func isAdapterName(_ name: String) -> Bool {
-        (1...128).contains(name.utf8.count) && PathText.firstEscape(in: name) == nil
-            && name.unicodeScalars.allSatisfy {
-                ($0 == " " || !$0.properties.isWhitespace)
-                    && $0.properties.generalCategory != .control
-            } && name.first != " " && name.last != " "
-    }
-
-    package static func checkAdapterName(
-        _ name: String, _ field: String, _ origin: ConfigurationError.Origin
-    ) throws(ConfigurationError) -> String {
-        guard isAdapterName(name) else {
-            throw ConfigurationError(
-                origin, field, expected: adapterNames, actual: quoted(name))
-        }
-        return name
-    }
-
-    package static func quoted(_ text: String) -> String {
-        "\"\(text.prefix(200))\(text.count > 200 ? "…" : "")\""
-    }
 }

@@ -152,7 +152,7 @@ enum GradientMemory {
         let least = least(sizes, model.options, threads: threads)
         guard budget >= least else {
             throw ConfigurationError(
-                .flags, "activation-budget",
+                .flags, "activation-bytes",
                 expected: "at least \(least) bytes for gradients of \"\(name)\" on \(threads) "
                     + "threads",
                 actual: "\(budget)")

@@ -56,12 +56,13 @@ import Testing
             "transformers-torchvision", "--image-profile", "two=open_clip",
         ])
         #expect(
-            try ConfigurationTests.resolve(try command.flags()).models.map(\.imageProfile)
+            try ConfigurationTests.resolve(try command.settings.settings()).models.map(
+                \.imageProfile)
                 == [.transformersTorchvision, .openCLIP])
         for text in ["pil", "three=comfy", "=comfy", "one="] {
             let command = try ServeCommand.parse(["--model", "one=/m", "--image-profile", text])
             #expect(throws: ConfigurationError.self, "\(text)") {
-                _ = try ConfigurationTests.resolve(try command.flags())
+                _ = try ConfigurationTests.resolve(try command.settings.settings())
             }
         }
     }
@@ -116,7 +117,7 @@ import Testing
         let command = try parse(
             "serve", "--bind", "ipc:///flag", "--model", "b=/b", as: ServeCommand.self)
         let configuration = try ConfigurationTests.resolve(
-            try command.flags().merged(over: file))
+            try command.settings.settings().merged(over: file))
         #expect(configuration.endpoints == ["ipc:///flag"])
         #expect(configuration.threads == 5)
         #expect(configuration.models == [ModelRegistry.Source(name: "b", path: "/b")])
@@ -129,8 +130,9 @@ import Testing
         ["--model", "a=/x", "--model", "a=/y"], ["--default-model", "none"],
         ["--precision", "bf8"], ["--precision", "f32,f32"], ["--precision", "none=bf16"],
         ["--precision", "bf16", "--backend", "openblas"], ["--backend", "mkl"],
-        ["--instructions", "mmx"], ["--activation-budget", "0"], ["--threads", "0"],
-        ["--threads", "2000"],
+        ["--instructions", "mmx"], ["--activation-bytes", "0"], ["--activation-budget", "0"],
+        ["--threads", "0"], ["--threads", "2000"], ["--threads", "two"], ["--requests", "0"],
+        ["--queued-bytes", "-"], ["--lora", "ink"], ["--image-profile", "b32=comfy"],
     ])
     func badFlagsAreUsageErrors(arguments: [String]) throws {
         let command = try parse(["serve"] + arguments, as: ServeCommand.self)
@@ -167,6 +169,80 @@ import Testing
     ])
     func defaultControlEndpoint(bind: [String], expected: String) {
         #expect(ConfigurationTests.defaults.control(for: bind) == expected)
+    }
+
+    /// One word that each setting takes.
+    private static let samples = [
+        "bind": "ipc:///a", "control": "ipc:///c", "models": "m=/x", "default_model": "m",
+        "loras": "ink=/i", "embeddings": "cat=/c", "precision": "bf16", "image_profile": "comfy",
+        "backend": "packed", "instructions": "portable",
+    ]
+
+    @Test func everySettingHasAFlagAKeyAndAVariable() throws {
+        for setting in SettingTable.all {
+            let declaration = setting.declaration
+            let text = Self.samples[declaration.name] ?? "7"
+            for flag in [declaration.flag] + declaration.formerFlags {
+                let command = try ServeCommand.parse(["--\(flag)", text])
+                let byFlag = try command.settings.settings()
+                #expect(byFlag != ServeSettings(), "\(flag)")
+            }
+            let byVariable = try ServeSettings { $0 == declaration.environmentName ? text : nil }
+            #expect(byVariable != ServeSettings(), "\(declaration.environmentName)")
+            let (name, path) =
+                text.split(separator: "=").count == 2
+                ? (String(text.prefix { $0 != "=" }), String(text.drop { $0 != "=" }.dropFirst()))
+                : ("m", text)
+            let value: JSONValue =
+                switch declaration.form {
+                case .text, .perModel: .string(text)
+                case .number: 7
+                case .list: [.string(text)]
+                case .named: .object([name: .string(path)])
+                }
+            var document: JSONObject = [declaration.name: value]
+            if let section = declaration.section { document = [section: .object(document)] }
+            let byKey = try ServeSettings.parse(
+                Array(JSONValue.object(document).text().utf8), path: "g.json")
+            #expect(byKey != ServeSettings(), "\(declaration.field)")
+        }
+    }
+
+    @Test func namesAreDeclaredOnce() {
+        let declarations = SettingTable.all.map(\.declaration)
+        let flags = declarations.flatMap { [$0.flag] + $0.formerFlags }
+        #expect(Set(flags).count == flags.count)
+        #expect(Set(declarations.map(\.name)).count == declarations.count)
+    }
+
+    /// The table in docs/command-line.md is the declarations'.
+    @Test func theDocumentationIsTheTable() throws {
+        let root = #filePath.split(separator: "/").dropLast(4).reduce("") { $0 + "/" + $1 }
+        let text = String(
+            decoding: try PipelineFixture.read(root + "/docs/command-line.md"), as: UTF8.self)
+        #expect(text.contains(SettingTable.documentation), "paste:\n\(SettingTable.documentation)")
+    }
+
+    @Test func flagsWinOverTheEnvironmentAndThatOverTheFile() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write(
+            "c.json",
+            Array("{\"threads\": 7, \"limits\": {\"requests\": 5, \"queued_bytes\": 9}}".utf8))
+        let command = try ServeCommand.parse(["--config", file, "--threads", "3"])
+        let environment = [
+            "GUIDANCED_THREADS": "4", "GUIDANCED_REQUESTS": "6",
+            "GUIDANCED_BIND": "ipc:///one\nipc:///two", "GUIDANCED_LORAS": "",
+        ]
+        let configuration = try command.resolved { environment[$0] }
+        #expect(configuration.threads == 3)
+        #expect(configuration.limits.requests == 6)
+        #expect(configuration.limits.bytes == 9)
+        #expect(configuration.endpoints == ["ipc:///one", "ipc:///two"])
+        let error = try #require(throws: ConfigurationError.self) {
+            try command.resolved { $0 == "GUIDANCED_THREADS" ? "0" : nil }
+        }
+        #expect(error.description.hasPrefix("GUIDANCED_THREADS: "))
+        #expect(CommandStatus(error) == .usage)
     }
 }
 

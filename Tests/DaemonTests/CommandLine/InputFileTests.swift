@@ -59,7 +59,7 @@ import Testing
         #expect(try InputFile.lines(inside)[1].unicodeScalars.count == 2)
         let settings = try ServeSettings.parse(
             [0xef, 0xbb, 0xbf] + Array("{\"threads\": 3}".utf8), path: "g.json")
-        #expect(settings.threads?.value == 3)
+        #expect(try settings.value(SettingTable.threads)?.value == 3)
     }
 
     @Test func aFileThatIsNoUTF8SaysWhere() throws {

@@ -62,9 +62,10 @@ package struct BenchCommand: ParsableCommand {
     package var image: String?
 
     @Option(
+        name: [.customLong("activation-bytes"), .customLong("activation-budget")],
         help: ArgumentHelp(
             "Memory for the activations that gradients keep.", valueName: "bytes"))
-    package var activationBudget: Int?
+    package var activationBytes: Int?
 
     @Flag(help: "Print the time of each stage.")
     package var profile = false
@@ -135,7 +136,8 @@ package struct BenchCommand: ParsableCommand {
     private func open(
         _ precision: String, backend: String?, threads: Int, _ console: Console
     ) throws -> BenchmarkBench {
-        let stated = try SettingRules.precisions(precision, model: nil, .flags)
+        let stated = try SettingRules.precisions(
+            precision, model: nil, "precision", .flags)
         let options = ComputeOptions(
             precision: stated.precisions[0],
             backend: try backend.map { name throws(ConfigurationError) in
@@ -147,7 +149,7 @@ package struct BenchCommand: ParsableCommand {
         let loaded = try Progress.track("loading \(source.path)", console: console) { _ in
             try ModelRegistry(sources: [source]).defaultModel
         }
-        let budget = activationBudget ?? Engine.defaultActivationBudget
+        let budget = activationBytes ?? Engine.defaultActivationBudget
         if work.isEmpty || work.contains(BenchmarkWork.gradient.rawValue) {
             try GradientMemory.check(
                 loaded.model, name: loaded.name, threads: threads, budget: budget)
