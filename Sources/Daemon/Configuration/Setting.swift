@@ -1,4 +1,4 @@
-package import JSON
+import JSON
 
 /// What there is to know of a setting, declared once: its flag, its key in a configuration file, its
 /// environment variable, its help, its line in docs/command-line.md and how each is read.
@@ -165,7 +165,7 @@ package struct SettingStatement: Equatable, Sendable {
             entries.append(Entry(name: name, text: value, field: setting.place(in: origin)))
         }
         // Of what has one value the last word counts.
-        self.entries = setting.isRepeated ? entries : entries.suffix(1)
+        self.entries = setting.isRepeated ? entries : Array(entries.suffix(1))
         self.origin = origin
     }
 

@@ -48,7 +48,7 @@ import Testing
         ]
         let chunk = turned + Self.checksum(turned[4...])
         let reply = fixture.call(
-            op, params, [F.file(upright), F.file(upright[..<33] + chunk + upright[33...])])
+            op, params, [F.file(upright), F.file(Array(upright[..<33]) + chunk + Array(upright[33...]))])
         #expect(reply.items.isEmpty)
         #expect(reply.warnings.count == 1)
         #expect(reply.warnings.first?.hasPrefix("image 1: EXIF orientation 6") == true)

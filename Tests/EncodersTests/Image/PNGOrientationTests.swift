@@ -15,10 +15,14 @@ import Testing
         func entry(_ tag: UInt32, _ type: UInt32, _ value: [UInt8]) -> [UInt8] {
             bytes(tag, 2) + bytes(type, 2) + bytes(1, 4) + value
         }
-        return Array((isLittleEndian ? "II" : "MM").utf8) + bytes(42, 2) + bytes(8, 4) + bytes(3, 2)
-            + entry(0x100, 4, bytes(7, 4))
-            + entry(UInt32(tag), 3, bytes(UInt32(orientation), 2) + [0, 0])
-            + entry(0x11a, 5, bytes(26, 4)) + bytes(0, 4)
+        var file = Array((isLittleEndian ? "II" : "MM").utf8)
+        file += bytes(42, 2)
+        file += bytes(8, 4)
+        file += bytes(3, 2)
+        file += entry(0x100, 4, bytes(7, 4))
+        file += entry(UInt32(tag), 3, bytes(UInt32(orientation), 2) + [0, 0])
+        file += entry(0x11a, 5, bytes(26, 4))
+        return file + bytes(0, 4)
     }
 
     private static func read(_ file: [UInt8]) -> Int? {
