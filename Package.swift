@@ -13,10 +13,7 @@ let strict: [SwiftSetting] = [
 let package = Package(
     name: "guidanced",
     products: [
-        .executable(name: "guidanced", targets: ["Daemon"]),
-        .library(name: "Encoders", targets: ["Encoders"]),
-        .library(name: "Guidance", targets: ["Guidance"]),
-        .library(name: "IPC", targets: ["IPC"]),
+        .executable(name: "guidanced", targets: ["Daemon"])
     ],
     traits: [
         .trait(

@@ -42,13 +42,14 @@ import Testing
         let upright = try F.disc(F.red, on: F.white)
         // Behind the 33 bytes of signature and header: eXIf with the orientation 6, and its checksum.
         let turned: [UInt8] = [
-            0, 0, 0, 26, 0x65, 0x58, 0x49, 0x66, 0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0,
-            3, 0, 0,
-            0, 1, 0, 6, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 26, 0x65, 0x58, 0x49, 0x66,
+            0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1,
+            0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0,
         ]
         let chunk = turned + Self.checksum(turned[4...])
         let reply = fixture.call(
-            op, params, [F.file(upright), F.file(Array(upright[..<33]) + chunk + Array(upright[33...]))])
+            op, params,
+            [F.file(upright), F.file(Array(upright[..<33]) + chunk + Array(upright[33...]))])
         #expect(reply.items.isEmpty)
         #expect(reply.warnings.count == 1)
         #expect(reply.warnings.first?.hasPrefix("image 1: EXIF orientation 6") == true)

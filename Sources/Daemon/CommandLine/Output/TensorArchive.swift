@@ -1,5 +1,5 @@
-package import IPC
-import JSON
+package import Encoders
+import IPC
 
 /// Several FP32 arrays in one file.
 package enum TensorArchive: String, CaseIterable, Sendable {
@@ -36,21 +36,9 @@ package enum TensorArchive: String, CaseIterable, Sendable {
     }
 
     private static func safetensors(_ arrays: [Array]) -> [UInt8] {
-        var header = JSONObject()
-        var end = 0
-        for array in arrays {
-            let start = end
-            end += 4 * array.values.count
-            header[array.name] = [
-                "dtype": "F32", "shape": .array(array.shape.map { .integer($0) }),
-                "data_offsets": [.integer(start), .integer(end)],
-            ]
-        }
-        var text = [UInt8](JSONValue.object(header).text().utf8)
-        // The data begins at a multiple of 8 bytes.
-        while text.count % 8 != 0 { text.append(0x20) }
-        var bytes = little(UInt64(text.count), 8) + text
-        bytes.reserveCapacity(bytes.count + end)
+        var bytes = SafetensorsWriter.header(
+            arrays.map { .init(name: $0.name, type: .f32, shape: $0.shape) })
+        bytes.reserveCapacity(bytes.count + arrays.reduce(0) { $0 + 4 * $1.values.count })
         for array in arrays { array.values.withUnsafeBytes { bytes += $0 } }
         return bytes
     }

@@ -70,22 +70,10 @@ public struct TransformersExport: Sendable {
         try folder.commit()
     }
 
-    /// The length and the JSON of a safetensors file, padded so that the data is aligned.
     private func header() -> [UInt8] {
-        var object: JSONObject = ["__metadata__": ["format": "pt"]]
-        var position = 0
-        for tensor in tensors {
-            let end = position + tensor.values.count * type.size
-            object[tensor.name] = [
-                "dtype": .string(type.rawValue),
-                "shape": .array(tensor.shape.map { .integer($0) }),
-                "data_offsets": [.integer(position), .integer(end)],
-            ]
-            position = end
-        }
-        var text = Array(JSONValue.object(object).text().utf8)
-        text += [UInt8](repeating: UInt8(ascii: " "), count: (8 - text.count % 8) % 8)
-        return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
+        SafetensorsWriter.header(
+            tensors.map { .init(name: $0.name, type: type, shape: $0.shape) },
+            metadata: ["format": "pt"])
     }
 
     // MARK: documents
