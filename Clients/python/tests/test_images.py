@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -441,3 +442,18 @@ def test_tensors_without_data_or_of_strange_types_fail_alone() -> None:
     assert "meta" in str(found[0].error)
     (entry,) = sent(torch.eye(4).expand(3, 4, 4).to_sparse())
     assert np.array_equal(np.asarray(entry.payload)[0], np.eye(4)[None].repeat(3, 0))
+
+
+def test_a_turned_picture_is_named_and_not_turned() -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    stream = io.BytesIO()
+    Image.fromarray(bytes_image(8, 16)).save(stream, "JPEG", exif=exif)
+    for turned in (stream.getvalue(), Image.open(io.BytesIO(stream.getvalue()))):
+        with pytest.warns(guidanced.DaemonWarning, match="EXIF orientation 6"):
+            (frame,) = sent(turned)
+        assert frame.shape == (1, 8, 16, 3)
+    upright = Image.fromarray(bytes_image(8, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sent(upright)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import warnings
 import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BadImage
+from .errors import BadImage, DaemonWarning
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -34,6 +35,7 @@ def to_wire(image: Any) -> bytes | NDArray[np.uint8]:
     Raises BadImage in Pillow's words for an image that was closed, is truncated or has a mode that it
     cannot convert.
     """
+    _warn_if_turned(image)
     try:
         image.load()
         if image.mode in ("RGB", "RGBA") and not _has_key(image):
@@ -73,6 +75,21 @@ def decode(data: bytes) -> bytes | NDArray[np.uint8] | None:
 def words(problem: BaseException) -> str:
     """What an exception of another library says."""
     return str(problem) or type(problem).__name__
+
+
+def _warn_if_turned(image: Any) -> None:
+    """Says that a picture lies on its side, as the daemon says it of PNG files."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # metadata that cannot be read change no pixel
+        return
+    if orientation in range(2, 9):
+        warnings.warn(
+            f"EXIF orientation {orientation}; the pixels were used as they are stored, not turned "
+            "(PIL.ImageOps.exif_transpose turns them)",
+            DaemonWarning,
+            stacklevel=3,
+        )
 
 
 def _has_key(image: Any) -> bool:
