@@ -102,6 +102,7 @@ package struct ModelsCommand: SessionCommand {
                 model["vision"].map { tower in
                     "\(number(tower, "image_size")) px, patch \(number(tower, "patch_size")), "
                         + size(tower)
+                        + (model["image_profile"]?.stringValue.map { ", \($0)" } ?? "")
                 } ?? "none",
                 model["text"].map { tower in
                     "\(number(tower, "context_length")) tokens, "

@@ -8,6 +8,7 @@ struct TowerFacts {
     private let storage: [CheckpointReport.Storage]
     private let tokenizer: String?
     private let preprocessing: String?
+    private let profile: ImagePreprocessing.Profile?
     private var parameters: Int { storage.reduce(0) { $0 + $1.parameters } }
 
     /// - Throws: `EncoderError` when the tokenizer's or preprocessor's files are damaged.
@@ -16,6 +17,7 @@ struct TowerFacts {
         storage = tower.storage()
         tokenizer = try tower.tokenizerOrigin()
         preprocessing = try tower.preprocessingOrigin()
+        profile = try tower.preprocessing()?.profile
         var configuration = tower.configuration
         if let tokenizer = try tower.tokenizer() { configuration.text?.take(tokenizer) }
         self.configuration = configuration
@@ -50,6 +52,7 @@ struct TowerFacts {
                 ), ("images", "\(sizes.imageSize) px, patch \(sizes.patchSize)"),
                 ("image projection", sizes.projection.map(String.init) ?? "none"),
                 ("preprocessing", preprocessing ?? "none"),
+                ("image profile", profile?.rawValue ?? "none"),
             ]
         }
         return "\(role.rawValue): \(VerificationReport.grouped(parameters)) parameters\n"
@@ -69,6 +72,7 @@ struct TowerFacts {
             "image": configuration.vision.map { .object($0.json) } ?? .null,
             "tokenizer": tokenizer.map { .string($0) } ?? .null,
             "preprocessing": preprocessing.map { .string($0) } ?? .null,
+            "image_profile": profile.map { .string($0.rawValue) } ?? .null,
         ]
     }
 
