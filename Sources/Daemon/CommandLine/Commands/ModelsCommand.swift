@@ -94,6 +94,7 @@ package struct ModelsCommand: SessionCommand {
         for model in models {
             let name = model["name"]?.stringValue ?? "?"
             let towers = [model["vision"], model["text"]]
+            let profile = (model["image_profile"]?.stringValue).map { ", \($0)" } ?? ""
             let width = towers.compactMap { $0?["embedding_width"]?.intValue }.first
             table.append([
                 name + (name == defaultModel ? " *" : ""),
@@ -101,8 +102,7 @@ package struct ModelsCommand: SessionCommand {
                 model["precision"]?.stringValue ?? "", width.map(String.init) ?? "",
                 model["vision"].map { tower in
                     "\(number(tower, "image_size")) px, patch \(number(tower, "patch_size")), "
-                        + size(tower)
-                        + (model["image_profile"]?.stringValue.map { ", \($0)" } ?? "")
+                        + size(tower) + profile
                 } ?? "none",
                 model["text"].map { tower in
                     "\(number(tower, "context_length")) tokens, "
