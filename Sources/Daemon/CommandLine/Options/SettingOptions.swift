@@ -55,7 +55,9 @@ extension Option where Value == [String] {
         self.init(
             wrappedValue: [],
             name: NameSpecification(
-                ([declaration.flag] + declaration.formerFlags).map { .customLong($0) }),
+                ([declaration.flag] + declaration.formerFlags).map {
+                    NameSpecification.Element.customLong($0)
+                }),
             help: ArgumentHelp(
                 "\(declaration.help)\(again) (default: \(fallback))",
                 valueName: value.lowercased()), completion: completion)
