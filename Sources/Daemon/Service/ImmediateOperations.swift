@@ -92,9 +92,19 @@ extension Engine {
                 conditioningCache.statistics.description(limit: conditioningCache.limit)),
             "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),
             "adapters": .object(adapters.snapshot.description),
+            "descriptors": .object(Descriptors.state.description),
             "resident_bytes": .integer(guidancedResidentBytes()),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
+        ]
+    }
+}
+
+extension Descriptors.State {
+    fileprivate var description: JSONObject {
+        [
+            "limit": .integer(limit), "reserved": .integer(reserved),
+            "accepting": .bool(isAccepting), "refused_connections": .integer(refusedConnections),
         ]
     }
 }

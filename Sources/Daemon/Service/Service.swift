@@ -20,6 +20,7 @@ final class Service: Sendable {
     ///   that cannot be bound.
     init(_ configuration: ServeConfiguration, log: Logger) throws {
         self.log = log
+        Descriptors.prepare()
         let registry = try ModelRegistry(
             identifying: configuration.models, defaultName: configuration.defaultModel)
         for model in registry.slots.map(\.model) {
@@ -91,10 +92,13 @@ final class Service: Sendable {
         let isEnding = Monitor(false)
         let housekeeping = SystemThread(name: "housekeeping") {
             var nextCanary: UInt64?
+            var descriptors = DescriptorWatch(Descriptors.state)
             while true {
                 let now = monotonicNow()
                 engine.scheduler.expireDeadlines(now: now)
                 self.endStandstill(now: now)
+                let state = Descriptors.state
+                if let event = descriptors.note(state, now: now) { self.report(event, state) }
                 if let due = nextCanary, now >= due {
                     // One that hangs is not repeated: readiness ends by its age.
                     if !engine.canary.isRunning, !self.isStopping.load(ordering: .acquiring) {
@@ -179,6 +183,18 @@ final class Service: Sendable {
             engine.scheduler.isStalled(for: Service.patience, now: now)
         else { return }
         server.stop(drain: false)
+    }
+
+    private func report(_ event: DescriptorWatch.Event, _ state: Descriptors.State) {
+        switch event {
+        case .refused(let count):
+            log.warning(
+                """
+                few descriptors are left of \(state.limit): \(count) connections refused \
+                (\(state.refusedConnections) so far)
+                """)
+        case .acceptsAgain: log.info("connections are accepted again")
+        }
     }
 
     private func report(wasReady: Bool) {
