@@ -46,6 +46,11 @@ extension Engine {
         var limits = self.limits.description
         limits["requests"] = .integer(scheduler.limits.requests)
         limits["queued_bytes"] = .integer(scheduler.limits.bytes)
+        limits["request_pixels"] = .integer(scheduler.limits.requestPixels)
+        limits["queued_pixels"] = .integer(scheduler.limits.pixels)
+        limits["reply_bytes"] = .integer(scheduler.limits.requestReplyBytes)
+        limits["queued_reply_bytes"] = .integer(scheduler.limits.replyBytes)
+        limits["work_bytes"] = .integer(scheduler.limits.workBytes)
         limits["handles"] = .integer(handles.limit)
         limits["handle_bytes"] = .integer(handles.byteLimit)
         for (key, value) in transport.limits().members { limits[key] = value }
@@ -79,7 +84,10 @@ extension Engine {
             "instructions": .string(InstructionSet.current.name),
             "queue": [
                 "waiting": .integer(statistics.waiting), "running": .integer(statistics.running),
-                "bytes": .integer(statistics.bytes),
+                "bytes": .integer(statistics.expense.inputBytes),
+                "pixels": .integer(statistics.expense.pixels),
+                "reply_bytes": .integer(statistics.expense.replyBytes),
+                "work_bytes": .integer(statistics.workBytes),
                 "limit": .integer(scheduler.limits.requests),
                 "limit_bytes": .integer(scheduler.limits.bytes),
             ],

@@ -254,6 +254,7 @@ extension ServerCounters {
             "unmatched_replies": .integer(unmatchedReplies),
             "unreachable_replies": .integer(unreachableReplies),
             "overflowed_replies": .integer(overflowedReplies), "in_flight": .integer(inFlight),
+            "lent_bytes": .integer(lentBytes), "waiting_bytes": .integer(waitingBytes),
         ]
     }
 }
