@@ -38,6 +38,8 @@ let package = Package(
         .target(
             name: "CPNGReader", dependencies: ["CPNG"],
             linkerSettings: [.linkedLibrary("png"), .linkedLibrary("z")]),
+        // Stands before the C library's `accept`.
+        .target(name: "CAcceptGuard"),
         // Files compiled into the binary: the CLIP vocabulary and the default model.
         .target(name: "CEmbedded", exclude: ["Data"]),
 
@@ -47,7 +49,8 @@ let package = Package(
             dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash"],
             swiftSettings: strict),
         .target(name: "Guidance", dependencies: ["Encoders"], swiftSettings: strict),
-        .target(name: "IPC", dependencies: ["JSON", "CZeroMQ"], swiftSettings: strict),
+        .target(
+            name: "IPC", dependencies: ["JSON", "CZeroMQ", "CAcceptGuard"], swiftSettings: strict),
         .executableTarget(
             name: "Daemon",
             dependencies: [

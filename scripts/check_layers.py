@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "JSON": set(),
     "Encoders": {"JSON", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
     "Guidance": {"Encoders"},
-    "IPC": {"JSON", "CZeroMQ"},
+    "IPC": {"JSON", "CZeroMQ", "CAcceptGuard"},
     "Daemon": {"JSON", "Encoders", "Guidance", "IPC"},
 }
 IMPORT = re.compile(r"^\s*(?:@\w+\s+)*(?:public |package |internal |private )?import (?:\w+ )?(\w+)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -24,19 +25,28 @@ def binary() -> str:
 
 
 class Daemon:
-    """A `guidanced serve` process on addresses in a folder of its own."""
+    """A `guidanced serve` process on addresses in a folder of its own.
+
+    `limits` are the resources that the process may have, as for `resource.setrlimit`.
+    """
 
     def __init__(
-        self, folder: Path, *arguments: str, wait: bool = True, program: Path | None = None
+        self, folder: Path, *arguments: str, wait: bool = True, program: Path | None = None,
+        limits: dict[int, tuple[int, int]] | None = None,
     ) -> None:
         self.endpoint = f"ipc://{folder}/work"
         self.control = f"ipc://{folder}/control"
         self.log = folder / "log"
         command = [str(program or binary()), "serve", "--bind", self.endpoint]
         command += ["--control", self.control, *arguments]
+
+        def limit() -> None:
+            for kind, values in (limits or {}).items():
+                resource.setrlimit(kind, values)
+
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=limit
             )
         if wait:
             self.wait_until_ready()

@@ -51,6 +51,28 @@ import Testing
         #expect(server.server.counters.dispatched == 1)
     }
 
+    @Test func largeRepliesToASlowReaderWaitWithinABoundAndAllArrive() throws {
+        var configuration = ServerConfiguration(endpoints: [folder.endpoint()])
+        configuration.lentBytes = 8 << 20
+        let server = try TestServer(configuration)
+        defer { server.stop() }
+        let client = RawClient(server.endpoint, options: [(ZMQ_RCVHWM, 1)])
+        let size = 3 << 20
+        for index in 0..<30 {
+            client.send(#"{"id":"\#(index)","op":"fill","params":{"bytes":\#(size)}}"#)
+        }
+        #expect(waitUntil { server.server.counters.waitingBytes >= 20 * size })
+        #expect((1...8 << 20).contains(server.server.counters.lentBytes))
+        // Another client is not in its way.
+        let other = try Client(endpoint: server.endpoint)
+        #expect(
+            try other.call(op: "fill", params: ["bytes": .integer(size)]).outputs[0].frame.count
+                == size)
+        for _ in 0..<30 { #expect(try client.receiveReply().outputs[0].frame.count == size) }
+        #expect(waitUntil { server.server.counters.waitingBytes == 0 })
+        #expect(waitUntil { server.server.counters.overflowedReplies == 0 })
+    }
+
     @Test func controlEndpointsAreKnownAsSuch() throws {
         let server = try TestServer(folder.endpoint(), control: [folder.endpoint("b.sock")])
         defer { server.stop() }

@@ -51,7 +51,13 @@ extension PreparedConditioning {
     /// `hidden_states` [M, T, D], `pooled` [M, P], the negative ones, `time_ids` [M, 6 or 5] and
     /// `negative_time_ids`; M is the number of prompts' parts. With several segments of steps the
     /// tensors of the first are `hidden_states.0` and so on.
-    func outputs(_ datatype: OutputDatatype, _ sizes: ImageSizes) throws(WireFault) -> [Output] {
+    ///
+    /// - Parameter limit: bytes that they may take together.
+    /// - Throws: `too_large` beyond it, `overloaded` when the system has no memory for them.
+    func outputs(
+        _ datatype: OutputDatatype, _ sizes: ImageSizes, limit: Int
+    ) throws(WireFault) -> [Output] {
+        try checkSize(datatype, limit: limit)
         var outputs: [Output] = []
         let boundaries = boundaries
         let tokens = tokens
@@ -78,6 +84,32 @@ extension PreparedConditioning {
             }
         }
         return outputs
+    }
+
+    /// Segments are the more, the more schedules the prompts have, and each has all prompts: a short
+    /// request may ask for a very long reply.
+    private func checkSize(_ datatype: OutputDatatype, limit: Int) throws(WireFault) {
+        var numbers = 0
+        for boundary in boundaries {
+            // An absent negative is zeros in the shape of the first prompt's first part.
+            let entries = prompts + negatives.map { $0 ?? prompts[0] }
+            let rows = entries.map { $0.prompt.vectors.segment(until: boundary) }
+            var segment = 0
+            for part in rows.flatMap(\.parts) {
+                let width = part.hidden.count / max(part.tokens, 1)
+                segment += tokens * width + (part.pooled?.count ?? 0)
+            }
+            if case .zeros = negative { segment *= 2 }
+            numbers += segment
+        }
+        let bytes = numbers * (datatype.datatype.size ?? 0)
+        guard bytes <= limit else {
+            throw WireFault(
+                .tooLarge,
+                "expected a reply of at most \(limit) bytes, found \(bytes) "
+                    + "(\(boundaries.count) segments of steps): ask for less at once")
+        }
+        guard MemoryRoom.has(2 * bytes) else { throw .noMemory(2 * bytes) }
     }
 
     /// - Parameter entries: zeros in the place of `nil`, as one part.

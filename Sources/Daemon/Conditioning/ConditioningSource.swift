@@ -91,7 +91,8 @@ struct ConditioningSource: Sendable {
         self.warnings = warnings
         hasStatedNegatives = texts.hasNegatives
         work = try ConditioningWork(
-            placed, encoders: encoders, cache: context.conditioningCache)
+            placed, encoders: encoders, cache: context.conditioningCache,
+            limit: context.replyLimit)
     }
 
     /// What goes into the reply; after the work's stages have run.

@@ -72,8 +72,10 @@ struct ConditioningWork: Sendable {
     var rowCount: Int { open.count }
 
     /// Compiles what is not cached, and makes the weights that it needs.
+    ///
+    /// - Parameter limit: bytes that the vectors of what is not cached may take together.
     init(
-        _ prompts: [PlacedPrompt], encoders: PromptEncoders, cache: ConditioningCache
+        _ prompts: [PlacedPrompt], encoders: PromptEncoders, cache: ConditioningCache, limit: Int
     ) throws(WireFault) {
         self.encoders = encoders
         self.cache = cache
@@ -85,6 +87,7 @@ struct ConditioningWork: Sendable {
         var rows: [Row] = []
         var positions: [RowKey: Int] = [:]
         var variants: [VariantKey: EncoderVariants.Variant] = [:]
+        var bytes = 0
         for (index, placed) in prompts.enumerated() {
             let key = encoders.key(placed)
             slotPlaces.append(known[key] ?? index)
@@ -96,6 +99,13 @@ struct ConditioningWork: Sendable {
                 continue
             }
             let (compiled, notes) = try encoders.compile(placed)
+            bytes += encoders.vectorBytes(compiled, placed.prompt)
+            guard bytes <= limit else {
+                throw WireFault(
+                    .tooLarge,
+                    "expected prompts whose vectors take at most \(limit) bytes, found \(bytes): "
+                        + "ask for less at once", field: placed.field)
+            }
             var places: [[Int]] = []
             for (number, prompt) in compiled.enumerated() {
                 let state = encoders.entries[number].states[placed.clipSkip] ?? 0

@@ -176,6 +176,21 @@ struct PromptEncoders: Sendable {
         return (prompts, notes.all)
     }
 
+    /// The most that a prompt's finished vectors take: each stretch of steps has its own.
+    func vectorBytes(_ prompts: [EncoderPrompt], _ text: PromptText) -> Int {
+        guard settings.recipe.hasHiddenStates else { return 0 }
+        let width =
+            settings.hiddenWidth ?? settings.recipe.hiddenWidth
+            ?? entries.reduce(0) { $0 + $1.encoder.configuration.width }
+        let parts = prompts.map { prompt in
+            prompt.compiled.segments.reduce(0) { $0 + $1.parts.count }
+        }
+        // Texts of their own may change at other steps.
+        let count = text.second == nil ? parts.max() ?? 0 : parts.reduce(0, +)
+        let tokens = prompts.map { $0.compiled.rowCount * $0.contextLength }.max() ?? 0
+        return count * tokens * width * MemoryLayout<Float>.stride
+    }
+
     /// Under which an empty prompt's row is kept.
     func emptyRowKey(
         _ index: Int, loras: [EncoderVariants.Key.LoRA], row: TokenRow, state: Int

@@ -56,7 +56,9 @@ enum ConditionImageOperation: Operation {
         var stages = texts.map { [$0.stage] } ?? []
         if let images {
             stages.append(
-                WorkPlan.Stage(itemCount: count) { item, worker in
+                WorkPlan.Stage(
+                    itemCount: count, bytes: { images.preparationBytes($0, asFloats: false) }
+                ) { item, worker in
                     do throws(WireFault) {
                         values[item] = .success(
                             try encode(
@@ -115,6 +117,13 @@ enum ConditionImageOperation: Operation {
             }
             return outcome
         }
+    }
+
+    static func replyBytes(_ facts: RequestFacts) -> Int {
+        guard let vision = facts.model.imageTower?.model.configuration.vision else { return 0 }
+        let recipe = facts.params["recipe"]?.stringValue.flatMap(ImageRecipe.init) ?? .unclip
+        let size = recipe.takesHiddenStates ? vision.tokens * vision.width : vision.embeddingWidth
+        return 2 * facts.imageCount * size * facts.numberSize
     }
 
     private static func recipe(_ context: inout OperationContext) throws(WireFault) -> ImageRecipe {

@@ -18,12 +18,13 @@ enum ConditionOperation: Operation {
         }
         let source = try ConditioningSource(&context)
         let model = context.model
+        let limit = context.replyLimit
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
             let prepared = try source.prepared()
             return Outcome(
                 model: model, result: source.result(prepared, hasAccounting: hasAccounting),
-                outputs: try prepared.outputs(datatype, sizes),
+                outputs: try prepared.outputs(datatype, sizes, limit: limit),
                 warnings: warnings + prepared.warnings)
         }
     }
@@ -38,11 +39,12 @@ enum ConditionOperation: Operation {
         }
         let prepared = try context.handles.conditioning(handle, model: context.model)
         let model = context.model
+        let limit = context.replyLimit
         let warnings = context.params.unknownParameterWarnings
         return WorkPlan { () throws(WireFault) in
             Outcome(
                 model: model, result: prepared.result(hasAccounting: hasAccounting),
-                outputs: try prepared.outputs(datatype, sizes),
+                outputs: try prepared.outputs(datatype, sizes, limit: limit),
                 warnings: warnings + prepared.warnings)
         }
     }

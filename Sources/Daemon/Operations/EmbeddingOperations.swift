@@ -50,6 +50,11 @@ enum EmbedTextOperation: Operation {
     static let name = "embed_text"
     static let needs: TowerKinds = .text
 
+    static func replyBytes(_ facts: RequestFacts) -> Int {
+        let width = facts.model.model.configuration.text?.embeddingWidth ?? 0
+        return facts.count("texts") * width * facts.numberSize
+    }
+
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let texts = try context.params.requiredStrings("texts", limit: context.limits.texts)
         let overflow = try context.params.choice("long_prompts", default: Overflow.error)
@@ -77,6 +82,11 @@ enum EmbedTextOperation: Operation {
 enum EmbedImageOperation: Operation {
     static let name = "embed_image"
     static let needs: TowerKinds = .image
+
+    static func replyBytes(_ facts: RequestFacts) -> Int {
+        let width = facts.model.imageTower?.model.configuration.vision?.embeddingWidth ?? 0
+        return facts.imageCount * width * facts.numberSize
+    }
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let normalize = try context.params.bool("normalize", default: true)

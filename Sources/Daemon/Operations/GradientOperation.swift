@@ -10,9 +10,15 @@ enum GradientOperation: Operation {
     static let needs: TowerKinds = [.text, .image]
 
     private struct Computed: Sendable {
-        let height: Int
-        let width: Int
-        let gradient: PixelGradient
+        let loss: Float
+        let score: Float
+        /// Values of the gradient that become 0 in the reply's datatype, and all of them.
+        let vanishing: Int
+        let count: Int
+    }
+
+    static func replyBytes(_ facts: RequestFacts) -> Int {
+        (3 * facts.pixels + 2 * facts.imageCount) * facts.numberSize
     }
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
@@ -39,6 +45,7 @@ enum GradientOperation: Operation {
         // Filled by a stage of one item between the texts and the images.
         let objectives = Slots<Result<[PromptObjective], WireFault>>(count: 1)
         let computed = Slots<Result<Computed, WireFault>>(count: images.count)
+        let gradients = try GradientOutput(images, datatype)
 
         let combine = WorkPlan.Stage(itemCount: 1) { _, _ in
             do throws(WireFault) {
@@ -49,7 +56,10 @@ enum GradientOperation: Operation {
             }
         }
         let prepared = PreparedImages(count: images.count, side: side)
-        let stages = prepared.stages { item, worker throws(WireFault) in
+        let stages = prepared.stages(
+            preparationBytes: { images.preparationBytes($0, asFloats: true) },
+            runBytes: { images.size($0)?.floatBytes ?? 0 }
+        ) { item, worker throws(WireFault) in
             try prepare(images, item, side, worker)
         } run: { items, worker in
             guard case .success(let all) = objectives[0] else { return }
@@ -58,20 +68,26 @@ enum GradientOperation: Operation {
             for start in stride(from: items.lowerBound, to: items.upperBound, by: most) {
                 differentiate(
                     prepared, start..<min(start + most, items.upperBound), side,
-                    { all[pairwise ? $0 : 0] }, worker, into: computed)
+                    { all[pairwise ? $0 : 0] }, worker, gradients, into: computed)
             }
         }
-        return WorkPlan(stages: prompts.stages + [combine] + stages) {
+        return WorkPlan(stages: prompts.stages + [combine] + stages, isReplyThere: true) {
             () throws(WireFault) in
             if case .failure(let fault) = objectives[0] { throw fault }
             let rows = ItemRows(computed.all) { item throws(WireFault) in
-                try datatype.check(item.gradient.gradient, named: "gradient")
-                try datatype.check([item.gradient.loss], named: "loss")
-                try datatype.check([item.gradient.score], named: "score")
+                try datatype.check([item.loss], named: "loss")
+                try datatype.check([item.score], named: "score")
             }
             return Outcome(
                 model: model, result: ["loss": .string(loss.rawValue)],
-                outputs: try outputs(rows.values, datatype), items: rows.faults,
+                outputs: try gradients.outputs(isThere: rows.values.map { $0 != nil }) + [
+                    try Output(
+                        name: "loss", shape: [], rows: rows.values.map { $0.map { [$0.loss] } },
+                        datatype: datatype),
+                    try Output(
+                        name: "score", shape: [], rows: rows.values.map { $0.map { [$0.score] } },
+                        datatype: datatype),
+                ], items: rows.faults,
                 warnings: warnings + prompts.warnings + images.warnings
                     + vanishing(rows.values, datatype))
         }
@@ -93,7 +109,7 @@ enum GradientOperation: Operation {
     /// Images that cannot be read fail alone; the others go through the tower together.
     private static func differentiate(
         _ images: PreparedImages, _ items: Range<Int>, _ side: ImageSide,
-        _ objective: (Int) -> PromptObjective, _ worker: Worker,
+        _ objective: (Int) -> PromptObjective, _ worker: Worker, _ gradients: GradientOutput,
         into computed: Slots<Result<Computed, WireFault>>
     ) {
         var ready: [(item: Int, height: Int, width: Int)] = []
@@ -120,9 +136,15 @@ enum GradientOperation: Operation {
                 sources, tower: side.tower, workspace: worker.gradientWorkspace(for: side.tower))
         }
         for (index, entry) in ready.enumerated() {
-            computed[entry.item] = results.flatMap { $0[index] }.map {
-                Computed(height: entry.height, width: entry.width, gradient: $0)
-            }.mapError { WireFault($0) }
+            computed[entry.item] = Result { () throws(WireFault) in
+                let result = results.flatMap { $0[index] }.mapError { WireFault($0) }
+                let gradient = try result.get()
+                let vanishing = try gradients.take(
+                    gradient.gradient, entry.item, height: entry.height, width: entry.width)
+                return Computed(
+                    loss: gradient.loss, score: gradient.score, vanishing: vanishing,
+                    count: gradient.gradient.count)
+            }
         }
     }
 
@@ -152,51 +174,13 @@ enum GradientOperation: Operation {
         }
     }
 
-    /// `gradient` [N, 3, H, W] when all sizes agree, else `gradient.i` [3, H, W]; `loss`, `score`
-    /// [N]. Items that failed are NaN; a failed item of unknown size has no `gradient.i`.
-    private static func outputs(
-        _ results: [Computed?], _ datatype: OutputDatatype
-    ) throws(WireFault) -> [Output] {
-        var outputs: [Output] = []
-        let known = results.compactMap { $0 }
-        if let first = known.first {
-            let isUniform = known.allSatisfy {
-                $0.height == first.height && $0.width == first.width
-            }
-            if isUniform {
-                outputs.append(
-                    try Output(
-                        name: "gradient", shape: [3, first.height, first.width],
-                        rows: results.map { $0?.gradient.gradient }, datatype: datatype))
-            } else {
-                for (index, result) in results.enumerated() {
-                    guard let result else { continue }
-                    outputs.append(
-                        try Output(
-                            name: "gradient.\(index)", shape: [3, result.height, result.width],
-                            values: result.gradient.gradient, datatype: datatype))
-                }
-            }
-        }
-        outputs.append(
-            try Output(
-                name: "loss", shape: [], rows: results.map { $0.map { [$0.gradient.loss] } },
-                datatype: datatype))
-        outputs.append(
-            try Output(
-                name: "score", shape: [], rows: results.map { $0.map { [$0.gradient.score] } },
-                datatype: datatype))
-        return outputs
-    }
-
     /// Gradients that are small become 0 where the datatype has no such numbers: a warning when that
     /// happens to more than one value in a hundred.
     private static func vanishing(
         _ results: [Computed?], _ datatype: OutputDatatype
     ) -> [String] {
-        let gradients = results.compactMap { $0?.gradient.gradient }
-        let lost = gradients.reduce(0) { $0 + datatype.vanishing($1) }
-        let count = gradients.reduce(0) { $0 + $1.count }
+        let lost = results.reduce(0) { $0 + ($1?.vanishing ?? 0) }
+        let count = results.reduce(0) { $0 + ($1?.count ?? 0) }
         guard lost * 100 > count else { return [] }
         return [
             "params.datatype: \(lost) of \(count) values of the gradient become 0 in "

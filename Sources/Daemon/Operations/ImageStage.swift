@@ -21,7 +21,10 @@ struct ImageStage: Sendable {
     var embeddingWidth: Int { side.tower.embeddingWidth }
 
     var stages: [WorkPlan.Stage] {
-        prepared.stages(prepare: prepare) { items, worker in
+        prepared.stages(
+            preparationBytes: { [images] in images.preparationBytes($0, asFloats: false) },
+            prepare: prepare
+        ) { items, worker in
             // Images that cannot be read fail alone; the others of the group are encoded together.
             var ready: [(item: Int, pixels: [Float])] = []
             for item in items {

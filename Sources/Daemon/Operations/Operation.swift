@@ -1,3 +1,4 @@
+import Encoders
 import IPC
 import JSON
 
@@ -12,6 +13,38 @@ protocol Operation: Sendable {
     ///
     /// - Throws: `bad_request` naming the parameter, `bad_tensor` naming the input, and so on.
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan
+
+    /// Bytes of the outputs as far as the headers tell; asked before the request is let in, on the
+    /// thread that owns the sockets. Of a request that `plan` will refuse it may be anything.
+    static func replyBytes(_ facts: RequestFacts) -> Int
+}
+
+extension Operation {
+    static func replyBytes(_ facts: RequestFacts) -> Int { 0 }
+}
+
+/// What is known of a request before it is let in.
+struct RequestFacts {
+    let params: JSONObject
+    let model: LoadedModel
+    let imageCount: Int
+    let pixels: Int
+
+    init(_ request: Request, _ model: LoadedModel) {
+        params = request.params
+        self.model = model
+        let images = RequestImages.totals(of: request.inputs)
+        (imageCount, pixels) = (images.count, images.pixels)
+    }
+
+    /// Bytes of one number of an output.
+    var numberSize: Int {
+        let name = params["datatype"]?.stringValue.flatMap(OutputDatatype.init) ?? .fp32
+        return name.datatype.size ?? 0
+    }
+
+    /// Entries of a list; 0 without it (a handle may stand for it).
+    func count(_ name: String) -> Int { params[name]?.arrayValue?.count ?? 0 }
 }
 
 /// What a plan is made from.
@@ -20,6 +53,8 @@ struct OperationContext: Sendable {
     let inputs: [Input]
     let handles: PromptHandles
     let limits: OperationLimits
+    /// Bytes that the outputs may take together.
+    let replyLimit: Int
     let conditioningCache: ConditioningCache
     /// The textual inversions and LoRAs that were loaded when the request was planned.
     let adapters: Adapters.Snapshot
@@ -50,6 +85,8 @@ package struct OperationLimits: Sendable {
         [
             "texts": .integer(texts), "images": .integer(images),
             "text_bytes": .integer(textBytes),
+            "image_pixels": .integer(ImageLimits().maximumPixels),
+            "image_side": .integer(ImageLimits().maximumSide),
         ]
     }
 }

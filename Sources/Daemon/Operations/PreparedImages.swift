@@ -34,24 +34,34 @@ struct PreparedImages: Sendable {
     }
 
     /// Stages in pairs: `prepare` for each image of a window, then `run` for groups of them.
+    ///
+    /// - Parameters:
+    ///   - preparationBytes: memory that an image takes while it is prepared.
+    ///   - runBytes: memory that an image takes while its group is run, beside the worker's own.
     func stages(
+        preparationBytes: @escaping @Sendable (_ item: Int) -> Int,
+        runBytes: @escaping @Sendable (_ item: Int) -> Int = { _ in 0 },
         prepare: @escaping @Sendable (_ item: Int, _ worker: Worker) throws(WireFault) -> Ready,
         run: @escaping @Sendable (_ items: Range<Int>, _ worker: Worker) -> Void
     ) -> [WorkPlan.Stage] {
-        stride(from: 0, to: slots.count, by: window).flatMap { first in
+        stride(from: 0, to: slots.count, by: window).flatMap { first -> [WorkPlan.Stage] in
             let count = min(window, slots.count - first)
-            return [
-                WorkPlan.Stage(itemCount: count) { item, worker in
-                    do throws(WireFault) {
-                        slots[first + item] = .success(try prepare(first + item, worker))
-                    } catch {
-                        slots[first + item] = .failure(error)
-                    }
-                },
-                WorkPlan.Stage(itemCount: count, groupSize: side.tower.preferredGroup) {
-                    run(first + $0.lowerBound..<first + $0.upperBound, $1)
-                },
-            ]
+            let preparation = WorkPlan.Stage(
+                itemCount: count, bytes: { preparationBytes(first + $0) }
+            ) { item, worker in
+                do throws(WireFault) {
+                    slots[first + item] = .success(try prepare(first + item, worker))
+                } catch {
+                    slots[first + item] = .failure(error)
+                }
+            }
+            let tower = WorkPlan.Stage(
+                itemCount: count, groupSize: side.tower.preferredGroup,
+                bytes: { runBytes(first + $0) }
+            ) { items, worker in
+                run(first + items.lowerBound..<first + items.upperBound, worker)
+            }
+            return [preparation, tower]
         }
     }
 

@@ -19,11 +19,79 @@ struct RequestImages: Sendable {
         case floats([Float], height: Int, width: Int)
     }
 
+    /// An image's size, and what it takes to decode it.
+    struct Size: Equatable, Sendable {
+        let height: Int
+        let width: Int
+        let decodedBytes: Int
+
+        var pixels: Int { height * width }
+        /// As floats [3, H, W].
+        var floatBytes: Int { 12 * pixels }
+    }
+
     private let sources: [Source]
     private let remarks: ImageRemarks
     var count: Int { sources.count }
     /// What is unusual about the images, after all of them were read.
     var warnings: [String] { remarks.warnings }
+
+    /// What the headers of a message and of its files tell: how many images there are and how many
+    /// pixels they have. Of what is malformed or over an image's own limits nothing is counted: it is
+    /// refused before it takes anything.
+    static func totals(of inputs: [Input]) -> (count: Int, pixels: Int) {
+        var totals = (count: 0, pixels: 0)
+        for input in inputs {
+            let shape = input.header.shape
+            let images: Int
+            let size: (height: Int, width: Int)
+            switch input.header.datatype {
+            case .bytes:
+                guard let header = header(of: input.frame) else {
+                    totals.count += 1
+                    continue
+                }
+                (images, size) = (1, (header.height, header.width))
+            case .uint8 where shape.count == 4: (images, size) = (shape[0], (shape[1], shape[2]))
+            case .fp32, .fp16, .bf16:
+                guard shape.count == 4 else { continue }
+                (images, size) = (shape[0], (shape[2], shape[3]))
+            default: continue
+            }
+            // The frame is as long as its shape says, so that these products fit.
+            totals.count += images
+            totals.pixels += images * size.height * size.width
+        }
+        return totals
+    }
+
+    private static func header(of file: Frame) -> PNGDecoder.Header? {
+        file.withUnsafeBytes { try? PNGDecoder.checkHeader($0) }
+    }
+
+    /// `nil` for a file that is none, or too large.
+    func size(_ index: Int) -> Size? {
+        switch sources[index] {
+        case .file(let frame):
+            RequestImages.header(of: frame).map {
+                // As it is in the file, and as RGB.
+                Size(
+                    height: $0.height, width: $0.width,
+                    decodedBytes: $0.width * $0.height * ($0.bytesPerPixel + 3))
+            }
+        case .bytes(_, _, let height, let width, let channels):
+            Size(height: height, width: width, decodedBytes: height * width * (channels + 3))
+        case .floats(_, _, _, let height, let width):
+            Size(height: height, width: width, decodedBytes: 12 * height * width)
+        }
+    }
+
+    /// Memory that an image takes while it is made ready for a tower.
+    func preparationBytes(_ index: Int, asFloats: Bool) -> Int {
+        guard let size = size(index) else { return 0 }
+        if case .floats = sources[index] { return size.floatBytes }
+        return size.decodedBytes + (asFloats ? size.floatBytes : 0)
+    }
 
     /// Lays out the items; nothing is decoded yet.
     ///

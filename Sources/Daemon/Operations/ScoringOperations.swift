@@ -8,6 +8,11 @@ enum ScoreOperation: Operation {
     static let name = "score"
     static let needs: TowerKinds = [.text, .image]
 
+    static func replyBytes(_ facts: RequestFacts) -> Int {
+        let isPairwise = facts.params["pairwise"]?.boolValue ?? false
+        return facts.imageCount * (isPairwise ? 1 : facts.count("prompts")) * facts.numberSize
+    }
+
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let metric = try context.params.choice("metric", default: Metric.cosine)
         let pairwise = try context.params.bool("pairwise", default: false)
@@ -73,6 +78,10 @@ enum RankOperation: Operation {
 enum ClassifyOperation: Operation {
     static let name = "classify"
     static let needs: TowerKinds = [.text, .image]
+
+    static func replyBytes(_ facts: RequestFacts) -> Int {
+        facts.imageCount * facts.count("labels") * facts.numberSize
+    }
 
     static func plan(_ context: inout OperationContext) throws(WireFault) -> WorkPlan {
         let datatype = try context.outputDatatype()

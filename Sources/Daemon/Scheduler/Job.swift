@@ -50,8 +50,6 @@ package final class Job: @unchecked Sendable {
     package let arrival: UInt64
     /// When an answer is no longer wanted, in monotonic nanoseconds.
     package let deadline: UInt64?
-    /// Memory that the request's frames hold.
-    package let bytes: Int
     /// Whether it is let in when the limits are reached (the canary).
     package let isExemptFromLimits: Bool
     /// Called while the scheduler's lock is held: must not block or call the scheduler.
@@ -61,6 +59,8 @@ package final class Job: @unchecked Sendable {
     /// Called exactly once, on a compute thread or on the thread that expires deadlines.
     package let completion: Completion
 
+    /// What the limits count for it.
+    package var expense: Expense
     package var phase = Phase.queued
     package var started: UInt64?
     /// Set when the rest of the job is not worth doing; the reply then carries this fault.
@@ -68,7 +68,7 @@ package final class Job: @unchecked Sendable {
     package var sequence: UInt64 = 0
 
     package init(
-        origin: Origin? = nil, priority: Int, arrival: UInt64, deadline: UInt64?, bytes: Int,
+        origin: Origin? = nil, priority: Int, arrival: UInt64, deadline: UInt64?, expense: Expense,
         isExemptFromLimits: Bool = false, gate: @escaping @Sendable () -> Gate = { .open },
         plan: @escaping @Sendable () throws(WireFault) -> WorkPlan,
         completion: @escaping Completion
@@ -77,7 +77,7 @@ package final class Job: @unchecked Sendable {
         self.priority = priority
         self.arrival = arrival
         self.deadline = deadline
-        self.bytes = bytes
+        self.expense = expense
         self.isExemptFromLimits = isExemptFromLimits
         self.gate = gate
         self.plan = plan

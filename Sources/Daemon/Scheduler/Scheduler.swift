@@ -7,22 +7,13 @@ package import IPC
 /// taken, idle threads go on to the next job. A job whose gate is closed keeps its place in the queue,
 /// and others pass it.
 package final class Scheduler: Sendable {
-    package struct Limits: Sendable {
-        /// Admitted and unanswered requests.
-        package var requests = 256
-        /// Bytes that their frames hold together.
-        package var bytes = 1 << 30
-
-        package init(requests: Int = 256, bytes: Int = 1 << 30) {
-            self.requests = requests
-            self.bytes = bytes
-        }
-    }
-
     package struct Statistics: Sendable {
         package var waiting = 0
         package var running = 0
-        package var bytes = 0
+        /// What the unanswered requests take together.
+        package var expense = Expense()
+        /// What large pieces of work take at this moment.
+        package var workBytes = 0
         package var completed = 0
         package var failed = 0
         package var refused = 0
@@ -31,10 +22,12 @@ package final class Scheduler: Sendable {
     private struct State {
         /// Unfinished jobs, most urgent first.
         var jobs: [Job] = []
-        /// Of those, the ones whose reply was not given yet, and the size of their inputs: what the
+        /// Of those, the ones whose reply was not given yet, and what they take: what the
         /// limits count, so that whoever has a reply can ask again at once.
         var unanswered = 0
-        var bytes = 0
+        var expense = Expense()
+        /// What the large pieces of work that threads are at take together.
+        var workBytes = 0
         var sequence: UInt64 = 0
         var isStopping = false
         var completed = 0
@@ -56,7 +49,10 @@ package final class Scheduler: Sendable {
 
     private enum Task {
         case plan(Job)
-        case items(Job, WorkPlan.Stage, Range<Int>)
+        /// - Parameters:
+        ///   - bytes: what is counted for them.
+        ///   - room: what all large pieces take together, with these.
+        case items(Job, WorkPlan.Stage, Range<Int>, bytes: Int, room: Int)
         case end(Job, WireFault)
         case stop
     }
@@ -79,7 +75,7 @@ package final class Scheduler: Sendable {
         threads = (0..<threadCount).map { index in
             SystemThread(name: "compute-\(index)") {
                 Scheduler.work(
-                    state,
+                    state, limits,
                     worker: Worker(
                         index: index, team: team,
                         activationBudget: activationBudget / max(threadCount, 1)))
@@ -89,32 +85,33 @@ package final class Scheduler: Sendable {
 
     /// Queues a job, or says why it cannot be.
     ///
-    /// - Throws: `overloaded` with a retry hint when a limit is reached, `shutting_down` after
-    ///   `stop()`. The job's completion is then never called.
+    /// - Throws: `too_large` for a request that no request may be, `overloaded` with a retry hint when a
+    ///   limit is reached, `shutting_down` after `stop()`. The job's completion is then never called.
     package func submit(_ job: Job) throws(WireFault) {
+        if let excess = limits.excess(job.expense) {
+            state.update { $0.refused += 1 }
+            throw excess
+        }
         let limits = self.limits
         let threadCount = self.threadCount
         let refusal: WireFault? = state.update { state in
             if state.isStopping {
                 return WireFault(.shuttingDown, "the daemon is shutting down")
             }
-            let isFull = state.unanswered >= limits.requests
-            // A single large request is let in when nothing else is there, or it never could be.
-            let isHeavy = state.unanswered > 0 && state.bytes + job.bytes > limits.bytes
-            if isFull || isHeavy, !job.isExemptFromLimits {
+            if !job.isExemptFromLimits,
+                let obstacle = limits.obstacle(
+                    job.expense, unanswered: state.unanswered, state.expense)
+            {
                 state.refused += 1
                 let wait = state.meanDuration * Double(state.unanswered) / Double(threadCount)
                 return WireFault(
-                    .overloaded,
-                    isFull
-                        ? "\(state.unanswered) requests are waiting; the limit is \(limits.requests)"
-                        : "\(state.bytes) bytes are waiting; the limit is \(limits.bytes)",
+                    .overloaded, obstacle,
                     retryAfterMilliseconds: min(max(Int(wait / 1e6), 10), 60_000))
             }
             state.sequence += 1
             job.sequence = state.sequence
             state.unanswered += 1
-            state.bytes += job.bytes
+            state.expense += job.expense
             let position =
                 state.jobs.firstIndex { $0.priority < job.priority } ?? state.jobs.endIndex
             state.jobs.insert(job, at: position)
@@ -199,7 +196,8 @@ package final class Scheduler: Sendable {
     package var statistics: Statistics {
         state.read { state in
             var statistics = Statistics(
-                bytes: state.bytes, completed: state.completed, failed: state.failed,
+                expense: state.expense, workBytes: state.workBytes, completed: state.completed,
+                failed: state.failed,
                 refused: state.refused)
             for job in state.jobs {
                 if case .queued = job.phase {
@@ -218,7 +216,7 @@ package final class Scheduler: Sendable {
 
     // MARK: Compute threads
 
-    private static func work(_ state: Monitor<State>, worker: Worker) {
+    private static func work(_ state: Monitor<State>, _ limits: Limits, worker: Worker) {
         var isBusy = false
         while true {
             let task: Task = state.wait { state in
@@ -228,7 +226,7 @@ package final class Scheduler: Sendable {
                     state.busyThreads -= 1
                     state.lastProgress = now
                 }
-                guard let task = nextTask(&state, worker, now: now) else { return nil }
+                guard let task = nextTask(&state, limits, worker, now: now) else { return nil }
                 isBusy = true
                 state.busyThreads += 1
                 state.lastProgress = now
@@ -245,21 +243,29 @@ package final class Scheduler: Sendable {
                 complete(job, .failure(fault), state)
             case .plan(let job):
                 do throws(WireFault) {
-                    advance(job, try job.plan(), to: 0, state)
+                    let plan = try job.plan()
+                    try admit(plan, of: job, limits, state)
+                    advance(job, plan, to: 0, state)
                 } catch {
                     complete(job, .failure(error), state)
                 }
-            case .items(let job, let stage, let items):
-                worker.whileSeated { stage.run(items, worker) }
-                finish(items.count, of: job, state)
+            case .items(let job, let stage, let items, let bytes, let room):
+                if bytes == 0 || MemoryRoom.has(room) {
+                    worker.whileSeated { stage.run(items, worker) }
+                    finish(items.count, of: job, bytes: bytes, state)
+                } else {
+                    finish(items.count, of: job, bytes: bytes, with: .noMemory(room), state)
+                }
             }
         }
     }
 
     /// Takes the most urgent piece of work; `nil` when there is none.
     private static func nextTask(
-        _ state: inout State, _ worker: Worker, now: UInt64
+        _ state: inout State, _ limits: Limits, _ worker: Worker, now: UInt64
     ) -> Task? {
+        // Once a large piece has to wait for others, later large ones do: it would never have its turn.
+        var hasRoom = true
         for job in state.jobs {
             switch job.phase {
             case .queued:
@@ -281,15 +287,56 @@ package final class Scheduler: Sendable {
                 guard next < plan.stages[stage].itemCount else { continue }
                 let own = plan.stages[stage]
                 let share = own.share(
-                    remaining: own.itemCount - next, threads: worker.team.places)
+                    of: next..<own.itemCount, threads: worker.team.places,
+                    budget: limits.workBytes)
+                // What is small is not counted: all of it together is a sixteenth of the budget.
+                let isLarge = share.bytes > limits.workBytes / 16 / worker.team.places
+                if isLarge {
+                    hasRoom =
+                        hasRoom
+                        && (state.workBytes == 0
+                            || state.workBytes + share.bytes <= limits.workBytes)
+                    if !hasRoom { continue }
+                    state.workBytes += share.bytes
+                }
                 job.phase = .running(
-                    plan: plan, stage: stage, next: next + share, outstanding: outstanding + share)
-                return .items(job, own, next..<next + share)
+                    plan: plan, stage: stage, next: next + share.count,
+                    outstanding: outstanding + share.count)
+                return .items(
+                    job, own, next..<next + share.count, bytes: isLarge ? share.bytes : 0,
+                    room: state.workBytes)
             case .planning, .finished:
                 continue
             }
         }
         return state.isStopping && state.jobs.isEmpty ? .stop : nil
+    }
+
+    /// Counts what a plan found the reply to take, instead of what the headers told.
+    ///
+    /// - Throws: as `submit`.
+    private static func admit(
+        _ plan: WorkPlan, of job: Job, _ limits: Limits, _ state: Monitor<State>
+    ) throws(WireFault) {
+        guard let bytes = plan.replyBytes, bytes > job.expense.replyBytes else { return }
+        var expense = job.expense
+        expense.replyBytes = bytes
+        let fault: WireFault? = state.update { state in
+            if let excess = limits.excess(expense) { return excess }
+            state.expense -= job.expense
+            // Requests beside this one: it has been counted among the unanswered.
+            if !job.isExemptFromLimits,
+                let obstacle = limits.obstacle(
+                    expense, unanswered: state.unanswered - 1, state.expense)
+            {
+                state.expense += job.expense
+                return WireFault(.overloaded, obstacle, retryAfterMilliseconds: 100)
+            }
+            job.expense = expense
+            state.expense += expense
+            return nil
+        }
+        if let fault { throw fault }
     }
 
     /// Moves a job to the first non-empty stage from `stage` on, or finishes it. Only the thread that
@@ -310,6 +357,9 @@ package final class Scheduler: Sendable {
         if let fault { return complete(job, .failure(fault), state) }
         if next < plan.stages.count { return }
         do throws(WireFault) {
+            // The outputs, and what they are put together from.
+            let bytes = plan.isReplyThere ? 0 : 2 * job.expense.replyBytes
+            guard MemoryRoom.has(bytes) else { throw WireFault.noMemory(bytes) }
             let outcome = try plan.finish()
             let fault = state.read { _ in reasonToEnd(job) }
             complete(job, fault.map { .failure($0) } ?? .success(outcome), state)
@@ -326,13 +376,21 @@ package final class Scheduler: Sendable {
         return job.fault
     }
 
-    private static func finish(_ count: Int, of job: Job, _ state: Monitor<State>) {
+    /// - Parameters:
+    ///   - bytes: what was counted for the items.
+    ///   - fault: why they, and the rest of the job, are not done.
+    private static func finish(
+        _ count: Int, of job: Job, bytes: Int, with fault: WireFault? = nil,
+        _ state: Monitor<State>
+    ) {
         enum Next {
             case wait
             case stage(WorkPlan, Int)
             case fail(WireFault)
         }
-        let next: Next = state.update { _ in
+        let next: Next = state.update { state in
+            state.workBytes -= bytes
+            if let fault { job.fault = job.fault ?? fault }
             guard case .running(let plan, let stage, var next, var outstanding) = job.phase else {
                 return .wait
             }
@@ -359,7 +417,7 @@ package final class Scheduler: Sendable {
         let started = job.started ?? now
         state.update { state in
             state.unanswered -= 1
-            state.bytes -= job.bytes
+            state.expense -= job.expense
         }
         job.completion(
             result,
@@ -373,5 +431,15 @@ package final class Scheduler: Sendable {
             }
             state.meanDuration += 0.1 * (Double(now - started) - state.meanDuration)
         }
+    }
+}
+
+extension WireFault {
+    /// The system gives no memory.
+    static func noMemory(_ bytes: Int) -> WireFault {
+        WireFault(
+            .overloaded,
+            "the system has no \(bytes) bytes of memory for this; what is under way may give some "
+                + "back", retryAfterMilliseconds: 1000)
     }
 }

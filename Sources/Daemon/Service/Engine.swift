@@ -90,22 +90,28 @@ package final class Engine: Sendable {
         _ slot: ModelSlot, _ reply: @escaping @Sendable (Reply) -> Void
     ) -> Job {
         let registry = self.registry
+        let facts = RequestFacts(request, slot.model)
+        let expense = Expense(
+            inputBytes: request.inputBytes, pixels: facts.pixels,
+            replyBytes: operation.replyBytes(facts))
         let isCanary = request.client == Canary.address
         let handles = self.handles
         let limits = self.limits
+        let replyLimit = scheduler.limits.requestReplyBytes
         let cache = conditioningCache
         let adapters = self.adapters
         let variants = self.variants
         return Job(
             origin: Job.Origin(client: request.client, id: request.id), priority: request.priority,
             arrival: request.receivedAt,
-            deadline: request.deadline, bytes: request.inputBytes,
+            deadline: request.deadline, expense: expense,
             isExemptFromLimits: isCanary,
             // The canary is what opens the gate.
             gate: { isCanary ? .open : registry.gate(slot, operation.needs) },
             plan: { () throws(WireFault) in
                 var context = OperationContext(
                     model: slot.model, inputs: request.inputs, handles: handles, limits: limits,
+                    replyLimit: replyLimit,
                     conditioningCache: cache, adapters: adapters.snapshot, variants: variants,
                     adapterStore: adapters,
                     isControl: request.isControl,

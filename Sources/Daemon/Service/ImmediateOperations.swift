@@ -46,6 +46,11 @@ extension Engine {
         var limits = self.limits.description
         limits["requests"] = .integer(scheduler.limits.requests)
         limits["queued_bytes"] = .integer(scheduler.limits.bytes)
+        limits["request_pixels"] = .integer(scheduler.limits.requestPixels)
+        limits["queued_pixels"] = .integer(scheduler.limits.pixels)
+        limits["reply_bytes"] = .integer(scheduler.limits.requestReplyBytes)
+        limits["queued_reply_bytes"] = .integer(scheduler.limits.replyBytes)
+        limits["work_bytes"] = .integer(scheduler.limits.workBytes)
         limits["handles"] = .integer(handles.limit)
         limits["handle_bytes"] = .integer(handles.byteLimit)
         for (key, value) in transport.limits().members { limits[key] = value }
@@ -79,7 +84,10 @@ extension Engine {
             "instructions": .string(InstructionSet.current.name),
             "queue": [
                 "waiting": .integer(statistics.waiting), "running": .integer(statistics.running),
-                "bytes": .integer(statistics.bytes),
+                "bytes": .integer(statistics.expense.inputBytes),
+                "pixels": .integer(statistics.expense.pixels),
+                "reply_bytes": .integer(statistics.expense.replyBytes),
+                "work_bytes": .integer(statistics.workBytes),
                 "limit": .integer(scheduler.limits.requests),
                 "limit_bytes": .integer(scheduler.limits.bytes),
             ],
@@ -92,9 +100,19 @@ extension Engine {
                 conditioningCache.statistics.description(limit: conditioningCache.limit)),
             "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),
             "adapters": .object(adapters.snapshot.description),
+            "descriptors": .object(Descriptors.state.description),
             "resident_bytes": .integer(guidancedResidentBytes()),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
+        ]
+    }
+}
+
+extension Descriptors.State {
+    fileprivate var description: JSONObject {
+        [
+            "limit": .integer(limit), "reserved": .integer(reserved),
+            "accepting": .bool(isAccepting), "refused_connections": .integer(refusedConnections),
         ]
     }
 }

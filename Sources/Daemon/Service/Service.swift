@@ -20,6 +20,7 @@ final class Service: Sendable {
     ///   that cannot be bound.
     init(_ configuration: ServeConfiguration, log: Logger) throws {
         self.log = log
+        Descriptors.prepare()
         let registry = try ModelRegistry(
             identifying: configuration.models, defaultName: configuration.defaultModel)
         for model in registry.slots.map(\.model) {
@@ -91,10 +92,13 @@ final class Service: Sendable {
         let isEnding = Monitor(false)
         let housekeeping = SystemThread(name: "housekeeping") {
             var nextCanary: UInt64?
+            var descriptors = DescriptorWatch(Descriptors.state)
             while true {
                 let now = monotonicNow()
                 engine.scheduler.expireDeadlines(now: now)
                 self.endStandstill(now: now)
+                let state = Descriptors.state
+                if let event = descriptors.note(state, now: now) { self.report(event, state) }
                 if let due = nextCanary, now >= due {
                     // One that hangs is not repeated: readiness ends by its age.
                     if !engine.canary.isRunning, !self.isStopping.load(ordering: .acquiring) {
@@ -181,6 +185,18 @@ final class Service: Sendable {
         server.stop(drain: false)
     }
 
+    private func report(_ event: DescriptorWatch.Event, _ state: Descriptors.State) {
+        switch event {
+        case .refused(let count):
+            log.warning(
+                """
+                few descriptors are left of \(state.limit): \(count) connections refused \
+                (\(state.refusedConnections) so far)
+                """)
+        case .acceptsAgain: log.info("connections are accepted again")
+        }
+    }
+
     private func report(wasReady: Bool) {
         let state = engine.canary.state(now: monotonicNow())
         if state.isReady, !wasReady { log.info("ready") }
@@ -238,6 +254,7 @@ extension ServerCounters {
             "unmatched_replies": .integer(unmatchedReplies),
             "unreachable_replies": .integer(unreachableReplies),
             "overflowed_replies": .integer(overflowedReplies), "in_flight": .integer(inFlight),
+            "lent_bytes": .integer(lentBytes), "waiting_bytes": .integer(waitingBytes),
         ]
     }
 }

@@ -66,10 +66,21 @@ public enum PNGDecoder {
         return try image(header, pixels: pixels)
     }
 
+    /// What the first bytes of a file say of it.
+    public struct Header: Equatable, Sendable {
+        public let width: Int
+        public let height: Int
+        /// Of the decoded image, at least 1.
+        public let bytesPerPixel: Int
+    }
+
     /// Signature, size and plausibility, from the first 33 bytes alone.
-    private static func checkHeader(
-        _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
-    ) throws(EncoderError) {
+    ///
+    /// - Throws: as `decode`.
+    @discardableResult
+    public static func checkHeader(
+        _ bytes: UnsafeRawBufferPointer, limits: ImageLimits = ImageLimits()
+    ) throws(EncoderError) -> Header {
         guard bytes.count <= limits.maximumBytes else {
             throw .tooLarge(
                 what: "encoded image bytes", limit: limits.maximumBytes, actual: bytes.count)
@@ -105,6 +116,9 @@ public enum PNGDecoder {
                 expected: "a whole PNG file of \(width) × \(height) pixels",
                 actual: "one that ends after \(bytes.count) bytes")
         }
+        return Header(
+            width: width, height: height,
+            bytesPerPixel: max(channels * max(Int(bytes[24]), 8) / 8, 1))
     }
 
     private static func hexadecimal(_ byte: UInt8) -> String {

@@ -9,9 +9,13 @@ public struct ServerConfiguration: Sendable {
     /// Replies that may wait for a slow reader beyond what the transport holds.
     public var outboxReplies = 65_536
     /// Bytes of such replies.
-    public var outboxBytes = 256 << 20
+    public var outboxBytes = 1 << 30
     /// Bytes of the waiting replies of all clients together.
-    public var outboxBytesInAll = 1 << 30
+    public var outboxBytesInAll = 2 << 30
+    /// Bytes of large replies that the transport holds for one client, and for all together: more wait
+    /// in the outbox. One reply may be larger.
+    public var lentBytes = 256 << 20
+    public var lentBytesInAll = 2 << 30
     /// Messages that the transport holds for one peer in each direction.
     public var highWaterMark = 64
     /// How long unsent replies are kept for their readers when the server stops, in milliseconds.
@@ -46,6 +50,9 @@ public struct ServerCounters: Equatable, Sendable {
     public var overflowedReplies = 0
     /// Requests in flight now.
     public var inFlight = 0
+    /// Bytes of replies that the transport holds now, and that wait for it.
+    public var lentBytes = 0
+    public var waitingBytes = 0
 
     public init() {}
 }

@@ -21,6 +21,7 @@ struct SocketLoop {
 
     private var machine: ServerStateMachine
     private var outbox: Outbox
+    private var loans: Loans
     private var counters = ServerCounters()
     private var stop: Mailbox.StopMode?
     private var pollItems: [zmq_pollitem_t]
@@ -44,6 +45,8 @@ struct SocketLoop {
             repliesPerClient: configuration.outboxReplies,
             bytesPerClient: configuration.outboxBytes,
             bytesInAll: configuration.outboxBytesInAll)
+        loans = Loans(
+            perClient: configuration.lentBytes, inAll: configuration.lentBytesInAll)
         pollItems = sockets.bound.map { bound in
             zmq_pollitem_t(
                 socket: bound.socket.handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
@@ -139,7 +142,7 @@ struct SocketLoop {
             addToOutbox(message, for: client)
             return
         }
-        switch sockets.bound[client.socket].socket.send(message) {
+        switch loans.send(message, to: client, on: sockets) {
         case .sent: counters.sent += 1
         case .full: addToOutbox(message, for: client)
         case .unreachable: lose(client, replies: 1)
@@ -156,9 +159,11 @@ struct SocketLoop {
     private mutating func flushOutbox() {
         if outbox.isEmpty { return }
         let sockets = sockets
+        var loans = loans
         let flushed = outbox.flush { client, message in
-            sockets.bound[client.socket].socket.send(message)
+            loans.send(message, to: client, on: sockets)
         }
+        self.loans = loans
         counters.sent += flushed.sent
         for event in flushed.events {
             switch event {
@@ -194,6 +199,8 @@ struct SocketLoop {
         all.sent = counters.sent
         all.unreachableReplies = counters.unreachableReplies
         all.overflowedReplies = counters.overflowedReplies
+        all.lentBytes = loans.bytes
+        all.waitingBytes = outbox.bytes
         return all
     }
 

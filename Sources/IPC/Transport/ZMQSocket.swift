@@ -1,5 +1,6 @@
 import CZeroMQ
 import Glibc
+import Synchronization
 
 /// A messaging context: its I/O thread and everything in flight. Ends in `deinit`, which waits for
 /// the linger of its sockets.
@@ -119,7 +120,9 @@ extension ZMQSocket {
     }
 
     /// Sends a message without waiting: all of its frames or none.
-    func send(_ frames: [Frame]) -> SendResult {
+    ///
+    /// - Parameter accounts: where the memory is counted that the library holds until it is sent.
+    func send(_ frames: [Frame], accounts: [LentBytes] = []) -> SendResult {
         withUnsafeTemporaryAllocation(of: zmq_msg_t.self, capacity: max(frames.count, 1)) {
             messages -> SendResult in
             var code: Int32 = 0
@@ -127,7 +130,7 @@ extension ZMQSocket {
                 count: frames.count,
                 make: { index in
                     messages.initializeElement(at: index, to: zmq_msg_t())
-                    let isMade = frames[index].makeMessage(&messages[index])
+                    let isMade = frames[index].makeMessage(&messages[index], accounts)
                     if !isMade { code = zmq_errno() }
                     return isMade
                 },
@@ -151,6 +154,36 @@ extension ZMQSocket {
             default: return .failed(String(cString: zmq_strerror(code)))
             }
         }
+    }
+}
+
+/// Counts memory that the messaging library still reads.
+package final class LentBytes: Sendable {
+    private let count = Atomic(0)
+
+    package init() {}
+
+    package var value: Int { count.load(ordering: .relaxed) }
+
+    fileprivate func add(_ bytes: Int) { count.add(bytes, ordering: .relaxed) }
+    fileprivate func subtract(_ bytes: Int) { count.subtract(bytes, ordering: .relaxed) }
+}
+
+/// A frame's memory while the library has it.
+private final class Loan {
+    private let memory: any FrameMemory
+    private let bytes: Int
+    private let accounts: [LentBytes]
+
+    init(_ memory: any FrameMemory, _ bytes: Int, _ accounts: [LentBytes]) {
+        self.memory = memory
+        self.bytes = bytes
+        self.accounts = accounts
+        for account in accounts { account.add(bytes) }
+    }
+
+    deinit {
+        for account in accounts { account.subtract(bytes) }
     }
 }
 
@@ -183,9 +216,14 @@ extension Frame {
     /// Below this, copying is cheaper than keeping the memory alive until it is sent.
     private static let smallestLent = 64 << 10
 
+    /// Bytes that the library would read from the frame's own memory.
+    var lentBytes: Int { count >= Frame.smallestLent ? count : 0 }
+
     /// Fills an uninitialised message with the frame: a copy when it is small, otherwise the
     /// frame's own memory, which the library gives back when it has been sent.
-    fileprivate func makeMessage(_ message: inout zmq_msg_t) -> Bool {
+    fileprivate func makeMessage(
+        _ message: inout zmq_msg_t, _ accounts: [LentBytes]
+    ) -> Bool {
         withUnsafeBytes { bytes in
             guard bytes.count >= Frame.smallestLent, let start = bytes.baseAddress else {
                 guard zmq_msg_init_size(&message, bytes.count) == 0 else { return false }
@@ -196,7 +234,8 @@ extension Frame {
             }
             // The library reads this memory and never writes to it; the retained owner keeps it in
             // place, and is released by the I/O thread.
-            let owner = Unmanaged.passRetained(memory as AnyObject)
+            let owner = Unmanaged.passRetained(
+                Loan(memory, bytes.count, accounts) as AnyObject)
             let result = zmq_msg_init_data(
                 &message, UnsafeMutableRawPointer(mutating: start), bytes.count,
                 { _, owner in

@@ -286,6 +286,59 @@ import Testing
         #expect(fixture.call("score", params).error?.field == "inputs")
     }
 
+    /// A PNG file of one colour: 8192 × 8192 in 200 KB.
+    private static let vast: Result<[UInt8], any Error> = Result {
+        try PNGEncoder.encode(
+            rgb: [UInt8](repeating: 90, count: 3 << 26), height: 8192, width: 8192)
+    }
+
+    @Test func aRequestIsRefusedForWhatItsImagesAndItsReplyWouldTake() throws {
+        let fixture = try F()
+        let file = F.file(try Self.vast.get())
+        let limits = try #require(fixture.call("hello").result["limits"])
+        #expect(limits["image_pixels"] == .integer(1 << 26))
+        let params: JSONObject = ["prompts": ["a red circle"]]
+        let replies = try #require(limits["reply_bytes"]?.intValue)
+        let long = fixture.call("gradient", params, [file, file, file])
+        #expect(long.error?.code == .tooLarge)
+        #expect(long.error?.message.contains("\(replies)") == true)
+        // Three planes of floats, and a loss and a score, of each.
+        #expect(long.error?.message.contains("\(3 * (12 << 26) + 24)") == true)
+        let pixels = try #require(limits["request_pixels"]?.intValue)
+        let many = Array(repeating: file, count: pixels >> 26 + 1)
+        let wide = fixture.call("embed_image", [:], many)
+        #expect(wide.error?.code == .tooLarge && wide.error?.field == "inputs")
+        #expect(wide.error?.message.contains("\(pixels)") == true)
+        // A header that lies is its item's fault, and counts nothing.
+        var lying = try F.disc(F.red, on: F.white)
+        for index in 16..<24 { lying[index] = index % 4 == 0 ? 0 : 0xff }
+        let small = F.file(try F.disc(F.red, on: F.white))
+        let mixed = fixture.call("gradient", params, [F.file(lying), small])
+        #expect(mixed.items.map(\.index) == [0])
+        #expect(mixed.shape("gradient") == [2, 3, 64, 64])
+        #expect(fixture.engine.scheduler.statistics.expense == Expense())
+    }
+
+    @Test func shortRequestsForVeryLongRepliesAreRefused() throws {
+        func ask(_ params: JSONObject) throws -> WireFault? {
+            try PipelineFixture.call("condition", params, model: "sd1").error
+        }
+        // Each prompt is small, and each stretch of steps has them all.
+        let texts = (0..<64).map { JSONValue.string("a [b\($0):c:\($0 + 2)] d") }
+        let segments = try ask([
+            "prompts": .array(texts), "syntax": "a1111", "steps": 200, "hidden_width": 4096,
+        ])
+        #expect(segments?.code == .tooLarge)
+        #expect(segments?.message.contains("segments of steps") == true)
+        // One prompt that changes at every step.
+        let steps = try ask([
+            "prompts": ["a [b|c] d"], "syntax": "a1111", "steps": 1000, "hidden_width": 65_536,
+        ])
+        #expect(steps?.code == .tooLarge && steps?.field == "params.prompts[0]")
+        let wide = try ask(["prompts": .array(texts), "hidden_width": 65_536])
+        #expect(wide?.code == .tooLarge)
+    }
+
     @Test func handlesAreBoundedInMemory() throws {
         let prompts: JSONObject = ["prompts": ["a", "b", "c"]]
         let free = try F()
@@ -319,7 +372,7 @@ import Testing
         for _ in 0..<2 {
             try fixture.engine.scheduler.submit(
                 Job(
-                    priority: .max, arrival: monotonicNow(), deadline: nil, bytes: 0,
+                    priority: .max, arrival: monotonicNow(), deadline: nil, expense: Expense(),
                     plan: { () throws(WireFault) in
                         gate.wait { $0 ? () : nil }
                         return WorkPlan { () throws(WireFault) in Outcome() }

@@ -1,4 +1,5 @@
 import Daemon
+import Glibc
 import IPC
 import JSON
 import Synchronization
@@ -41,7 +42,8 @@ private func job(
     }
 ) -> Job {
     Job(
-        priority: priority, arrival: monotonicNow(), deadline: deadline, bytes: bytes, plan: plan,
+        priority: priority, arrival: monotonicNow(), deadline: deadline,
+        expense: Expense(inputBytes: bytes), plan: plan,
         completion: journal.completion(name))
 }
 
@@ -117,7 +119,7 @@ private func job(
         #expect(Set(journal.wait(for: 3)) == ["held", "second", "third"])
         scheduler.stop()
         #expect(scheduler.statistics.refused == 2)
-        #expect(scheduler.statistics.bytes == 0)
+        #expect(scheduler.statistics.expense == Expense())
     }
 
     @Test func whoeverHasAReplyMayAskAgainAtOnceAtTheLimit() throws {
@@ -129,7 +131,7 @@ private func job(
         }
         scheduler.stop()
         #expect(scheduler.statistics.refused == 0)
-        #expect(scheduler.statistics.bytes == 0)
+        #expect(scheduler.statistics.expense == Expense())
     }
 
     @Test func answersAJobWhoseDeadlinePassesWhileItWaits() throws {
@@ -165,7 +167,8 @@ private func job(
         let origin = Job.Origin(client: ClientAddress(socket: 0, routingID: [1]), id: "7")
         try scheduler.submit(
             Job(
-                origin: origin, priority: 0, arrival: monotonicNow(), deadline: nil, bytes: 0,
+                origin: origin, priority: 0, arrival: monotonicNow(), deadline: nil,
+                expense: Expense(),
                 plan: { () throws(WireFault) in
                     WorkPlan { () throws(WireFault) in Outcome() }
                 }, completion: journal.completion("gone")))
@@ -207,7 +210,8 @@ private func job(
         let started = Mutex(0)
         try scheduler.submit(
             Job(
-                origin: origin, priority: 0, arrival: monotonicNow(), deadline: deadline, bytes: 0,
+                origin: origin, priority: 0, arrival: monotonicNow(), deadline: deadline,
+                expense: Expense(),
                 plan: { () throws(WireFault) in
                     isCancelled
                         ? scheduler.cancel(origin) : scheduler.expireDeadlines(now: deadline)
@@ -236,6 +240,160 @@ private func job(
             })
         #expect(journal.wait(for: 1) == ["late"])
         #expect(journal.code("late") == .deadlineExceeded)
+        scheduler.stop()
+    }
+
+    /// What large pieces of work take together, and the most that they ever took.
+    private final class Load: Sendable {
+        private let state = Mutex((now: 0, most: 0))
+
+        var most: Int { state.withLock { $0.most } }
+
+        func during(_ bytes: Int, _ body: () -> Void) {
+            state.withLock { state in
+                state.now += bytes
+                state.most = max(state.most, state.now)
+            }
+            body()
+            state.withLock { $0.now -= bytes }
+        }
+    }
+
+    @Test func largePiecesStayWithinTheBudgetAndOneAloneMayBeLarger() throws {
+        var limits = Scheduler.Limits()
+        limits.workBytes = 1000
+        let scheduler = Scheduler(threadCount: 4, limits: limits)
+        let journal = Journal()
+        let load = Load()
+        let sizes = [400, 300, 500, 900, 2000, 200, 100, 700, 350, 350]
+        for (index, size) in sizes.enumerated() {
+            try scheduler.submit(
+                job("\(index)", journal) { () throws(WireFault) in
+                    let stage = WorkPlan.Stage(itemCount: 6, bytes: { _ in size }) { _, _ in
+                        load.during(size) { usleep(500) }
+                    }
+                    return WorkPlan(stages: [stage]) { () throws(WireFault) in Outcome() }
+                })
+        }
+        _ = journal.wait(for: sizes.count)
+        #expect(load.most == 2000)
+        #expect(scheduler.statistics.workBytes == 0)
+        scheduler.stop()
+        #expect(scheduler.statistics.completed == sizes.count)
+    }
+
+    @Test func aGroupIsAsLargeAsTheBudgetAllows() {
+        let stage = WorkPlan.Stage(
+            itemCount: 10, groupSize: 8, bytes: { $0 == 5 ? 2000 : 300 }
+        ) { _, _ in }
+        func share(_ left: Range<Int>, _ threads: Int) -> [Int] {
+            let share = stage.share(of: left, threads: threads, budget: 1000)
+            return [share.count, share.bytes]
+        }
+        #expect(share(0..<10, 1) == [3, 900])
+        #expect(share(3..<10, 1) == [2, 600])
+        #expect(share(5..<10, 1) == [1, 2000])
+        #expect(share(6..<10, 4) == [1, 300])
+        #expect(share(9..<10, 4) == [1, 300])
+    }
+
+    @Test func aLargePieceThatWaitsIsNotPassedByLaterOnes() throws {
+        var limits = Scheduler.Limits()
+        limits.workBytes = 1000
+        let scheduler = Scheduler(threadCount: 2, limits: limits)
+        let journal = Journal()
+        let gate = Gate()
+        let entered = Gate()
+        func submit(_ name: String, _ size: Int, _ body: @escaping @Sendable () -> Void) throws {
+            try scheduler.submit(
+                job(name, journal) { () throws(WireFault) in
+                    let stage = WorkPlan.Stage(itemCount: 1, bytes: { _ in size }) { _, _ in
+                        body()
+                    }
+                    return WorkPlan(stages: [stage]) { () throws(WireFault) in Outcome() }
+                })
+        }
+        try submit("first", 600) {
+            entered.open()
+            gate.pass()
+        }
+        entered.pass()
+        try submit("waits", 600) {}
+        try submit("later", 300) {}
+        try submit("small", 10) {}
+        // What is small passes, and what is large keeps its turn.
+        #expect(journal.wait(for: 1) == ["small"])
+        gate.open()
+        let order = journal.wait(for: 4)
+        #expect(Set(order) == ["small", "first", "waits", "later"])
+        #expect(scheduler.statistics.workBytes == 0)
+        scheduler.stop()
+    }
+
+    @Test func workForWhichThereIsNoMemoryFailsItsRequestAlone() throws {
+        let scheduler = Scheduler(threadCount: 1, limits: .init())
+        let journal = Journal()
+        for (name, size) in [("huge", 1 << 56), ("fine", 1 << 20)] {
+            try scheduler.submit(
+                job(name, journal) { () throws(WireFault) in
+                    let stage = WorkPlan.Stage(itemCount: 2, bytes: { _ in size }) { _, _ in }
+                    return WorkPlan(stages: [stage]) { () throws(WireFault) in Outcome() }
+                })
+        }
+        #expect(journal.wait(for: 2) == ["huge", "fine"])
+        #expect(journal.code("huge") == .overloaded && journal.code("fine") == nil)
+        #expect(scheduler.statistics.workBytes == 0)
+        scheduler.stop()
+    }
+
+    @Test func pixelsAndRepliesAreCountedWithTheirNumbers() throws {
+        var limits = Scheduler.Limits()
+        limits.pixels = 100
+        limits.replyBytes = 1000
+        limits.requestPixels = 80
+        limits.requestReplyBytes = 800
+        let scheduler = Scheduler(threadCount: 1, limits: limits)
+        let journal = Journal()
+        let gate = Gate()
+        let entered = Gate()
+        func submit(
+            _ name: String, _ expense: Expense, replyBytes: Int? = nil,
+            _ body: @escaping @Sendable () -> Void = {}
+        ) throws(WireFault) {
+            try scheduler.submit(
+                Job(
+                    priority: 0, arrival: monotonicNow(), deadline: nil, expense: expense,
+                    plan: { () throws(WireFault) in
+                        body()
+                        return WorkPlan(replyBytes: replyBytes) { () throws(WireFault) in Outcome()
+                        }
+                    }, completion: journal.completion(name)))
+        }
+        func fault(_ expense: Expense) -> WireFault? {
+            #expect(throws: WireFault.self) { try submit("refused", expense) }
+        }
+        let wide = fault(Expense(pixels: 81))
+        #expect(wide?.code == .tooLarge && wide?.message.contains("80") == true)
+        #expect(wide?.message.contains("81") == true && wide?.field == "inputs")
+        let long = fault(Expense(replyBytes: 801))
+        #expect(long?.code == .tooLarge && long?.message.contains("801") == true)
+        try submit("held", Expense(pixels: 60, replyBytes: 600)) {
+            entered.open()
+            gate.pass()
+        }
+        entered.pass()
+        let pixels = fault(Expense(pixels: 41))
+        #expect(pixels?.code == .overloaded && pixels?.retryAfterMilliseconds != nil)
+        #expect(pixels?.message.contains("60") == true && pixels?.message.contains("100") == true)
+        #expect(fault(Expense(replyBytes: 401))?.code == .overloaded)
+        try submit("beside", Expense(pixels: 40, replyBytes: 400))
+        // A plan knows better than the headers did.
+        gate.open()
+        _ = journal.wait(for: 2)
+        try submit("excess", Expense(), replyBytes: 801)
+        _ = journal.wait(for: 3)
+        #expect(journal.code("excess") == .tooLarge)
+        #expect(scheduler.statistics.expense == Expense())
         scheduler.stop()
     }
 
@@ -274,7 +432,7 @@ private func job(
         let state = Mutex<[String: Job.Gate]>(["first": .closed, "never": .closed])
         func gated(_ name: String) -> Job {
             Job(
-                priority: 1, arrival: monotonicNow(), deadline: nil, bytes: 0,
+                priority: 1, arrival: monotonicNow(), deadline: nil, expense: Expense(),
                 gate: { state.withLock { $0[name] ?? .open } },
                 plan: { () throws(WireFault) in
                     WorkPlan { () throws(WireFault) in Outcome() }

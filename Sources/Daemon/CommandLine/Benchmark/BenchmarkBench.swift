@@ -90,7 +90,7 @@ package final class BenchmarkBench: Sendable {
         let start = monotonicNow()
         try scheduler.submit(
             Job(
-                priority: 0, arrival: start, deadline: nil, bytes: 0,
+                priority: 0, arrival: start, deadline: nil, expense: Expense(),
                 plan: { WorkPlan(stages: [stage.work]) { Outcome() } },
                 completion: { result, _ in
                     let seconds = Double(monotonicNow() - start) / 1e9

@@ -1,3 +1,4 @@
+import Encoders
 package import IPC
 package import JSON
 
@@ -9,6 +10,8 @@ package struct ImageRequests {
 
     /// Bytes of files in one request, unless a single file is larger.
     private static let requestBytes = 64 << 20
+    /// Pixels in one request, unless a single image has more: their gradients are 192 MiB.
+    private static let requestPixels = 16 << 20
 
     package init(session: any Session, model: String?, console: Console) {
         self.session = session
@@ -75,6 +78,7 @@ package struct ImageRequests {
             }
 
             var bytesInBatch = 0
+            var pixelsInBatch = 0
             for (index, path) in paths.enumerated() {
                 let bytes: [UInt8]
                 do throws(InputFileError) {
@@ -84,13 +88,18 @@ package struct ImageRequests {
                     advance(1)
                     continue
                 }
+                let header = bytes.withUnsafeBytes { try? PNGDecoder.checkHeader($0) }
+                let pixels = header.map { $0.width * $0.height } ?? 0
                 let isFull =
                     batch.count == batchSize
+                    || pixelsInBatch + pixels > ImageRequests.requestPixels
                     || bytesInBatch + bytes.count > ImageRequests.requestBytes
                 if isFull, !batch.isEmpty {
                     try send()
                     bytesInBatch = 0
+                    pixelsInBatch = 0
                 }
+                pixelsInBatch += pixels
                 batch.append((index, bytes))
                 bytesInBatch += bytes.count
             }
