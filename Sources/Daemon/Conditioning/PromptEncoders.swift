@@ -53,11 +53,11 @@ struct PromptEncoders: Sendable {
         for (index, recipe) in settings.recipe.encoders.enumerated() {
             let (tower, encoder) = found[index]
             let embeddings = adapters.vectors(
-                role: tower.role, width: encoder.configuration.width)
+                role: tower.role, width: encoder.sizes.width)
             do throws(PromptError) {
                 let compiler = try PromptCompiler(
                     syntax: settings.syntax, tokenizer: encoder.tokenizer,
-                    contextLength: encoder.configuration.contextLength,
+                    contextLength: encoder.sizes.contextLength,
                     padToken: recipe.padToken(encoder), longPrompts: settings.longPrompts,
                     embeddings: Dictionary(
                         uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }),
@@ -121,7 +121,7 @@ struct PromptEncoders: Sendable {
             zip(entries, compiled).map { entry, result in
                 EncoderPrompt(
                     compiled: result.padded(toRows: rows),
-                    contextLength: entry.encoder.configuration.contextLength)
+                    contextLength: entry.encoder.sizes.contextLength)
             }, used
         )
     }

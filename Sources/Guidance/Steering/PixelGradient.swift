@@ -56,7 +56,7 @@ public struct PixelGradient: Sendable {
     ///   length, or the way back left the finite numbers.
     /// - Throws: what the tower throws for pixels that are not its size, or without gradients.
     public static func gradients(
-        _ sources: [Source], tower: VisionTower, workspace: VisionWorkspace
+        _ sources: [Source], tower: any ImageTower, workspace: any ImageWorkspace
     ) throws(EncoderError) -> [Result<PixelGradient, EncoderError>] {
         var evaluations: [Result<PromptObjective.Evaluation, EncoderError>] = []
         let pixels = workspace.meter.time(.preprocess) {
