@@ -13,7 +13,7 @@ package final class Worker {
     private var images: [WorkspaceKind: any ImageWorkspace] = [:]
     private var gradients: [WorkspaceKind: any ImageWorkspace] = [:]
     private var text: [WorkspaceKind: any TowerWorkspace] = [:]
-    private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
+    private var resizing: [ResizeKey: ResampleMap] = [:]
 
     private struct ResizeKey: Hashable {
         let preprocessing: ImagePreprocessing
@@ -94,11 +94,11 @@ package final class Worker {
     /// The differentiable map from an H × W image to the tower's input.
     func preprocessing(
         for side: ImageSide, height: Int, width: Int
-    ) throws(EncoderError) -> DifferentiablePreprocessing {
+    ) throws(EncoderError) -> ResampleMap {
         let key = ResizeKey(
             preprocessing: side.preprocessing, height: height, width: width)
         if let map = resizing[key] { return map }
-        let map = try DifferentiablePreprocessing(
+        let map = try ResampleMap(
             side.preprocessing, height: height, width: width)
         if resizing.count >= Worker.keptSizes { resizing.removeAll() }
         resizing[key] = map
