@@ -1,4 +1,5 @@
 import Encoders
+import Guidance
 import IPC
 
 /// Encodes a request's images, one item each; a bad image fails alone.

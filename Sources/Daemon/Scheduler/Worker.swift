@@ -1,4 +1,5 @@
 package import Encoders
+import Guidance
 
 /// One compute thread's own memory: workspaces for the towers it ran, kept from request to request.
 package final class Worker {
