@@ -1,4 +1,4 @@
-"""Losses, regularisers and maps of images with their gradients by PyTorch's autograd, for the tests of
+"""Losses and maps of images with their gradients by PyTorch's autograd, for the tests of
 Sources/Guidance. Writes Tests/GuidanceTests/Fixtures/steering.json; run with .venv-reference's Python.
 
 The formulas are written out here from their definitions; torch and torchvision do what they have functions
@@ -85,26 +85,6 @@ def gram() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def regularizers() -> list[dict[str, Any]]:
-    found = []
-    image = (numbers(3, 5, 4) * 0.7 + 0.5).float().double().requires_grad_()
-    padded = F.pad(image[None], (0, 1, 0, 1), "replicate")
-    across, down = padded[..., :-1, 1:] - padded[..., :-1, :-1], padded[..., 1:, :-1] - padded[..., :-1, :-1]
-    for name, low, loss in [
-        ("tv", 0, (across**2 + down**2).mean()),
-        ("range", 0, (image - image.clamp(0, 1)).pow(2).mean()),
-        ("range", -1, (image - image.clamp(-1, 1)).pow(2).mean()),
-        ("saturation", 0, (image - image.clamp(0, 1)).abs().mean()),
-        ("saturation", -1, (image - image.clamp(-1, 1)).abs().mean()),
-    ]:
-        (gradient,) = torch.autograd.grad(loss, image, retain_graph=True)
-        found.append({
-            "name": name, "low": low, "height": 5, "width": 4, "image": flat(image), "value": float(loss),
-            "gradient": flat(gradient),
-        })  # fmt: skip
-    return found
-
-
 def maps() -> list[dict[str, Any]]:
     """Images of values in 0.2 … 0.6, so that no operator of torchvision clamps them."""
     found: list[dict[str, Any]] = []
@@ -144,6 +124,6 @@ def maps() -> list[dict[str, Any]]:
 if __name__ == "__main__":
     torch.manual_seed(0)
     found = [{"kind": "term"} | case for case in terms()] + [{"kind": "gram"} | gram()]
-    found += [{"kind": "regularizer"} | case for case in regularizers()] + [{"kind": "map"} | case for case in maps()]
+    found += [{"kind": "map"} | case for case in maps()]
     OUT.write_text("[" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in found) + "]\n")
     print(OUT, OUT.stat().st_size)

@@ -2,7 +2,7 @@ import Encoders
 import Guidance
 import Testing
 
-/// Every loss and regulariser beside PyTorch's autograd, at its poles, and with what cannot be.
+/// Every loss beside PyTorch's autograd, at its poles, and with what cannot be.
 @Suite struct ObjectiveTermTests {
     private static let losses = [
         "cosine", "spherical", "logit", "directional", "contrast", "feature_l2",
@@ -54,21 +54,6 @@ import Testing
         #expect(worst(value.dOutput, c.numbers("gradient")) < 2e-6)
         // The class token is no style.
         #expect(value.dOutput[..<width].allSatisfy { $0 == 0 })
-    }
-
-    @Test func regularizersEqualAutograd() throws {
-        var seen: Set<String> = []
-        for c in try SteeringFixtures.cases("regularizer") {
-            let regularizer = try #require(Regularizer(rawValue: c.text("name")))
-            let value = regularizer.value(
-                of: c.floats("image"),
-                shape: ImageShape(height: Int(c.number("height")), width: Int(c.number("width"))),
-                limits: Float(c.number("low"))...1)
-            #expect(abs(value.loss - c.number("value")) < 1e-6, "\(regularizer)")
-            #expect(worst(value.gradient, c.numbers("gradient")) < 1e-7, "\(regularizer)")
-            seen.insert(regularizer.rawValue)
-        }
-        #expect(seen == Set(Regularizer.allCases.map(\.rawValue)))
     }
 
     /// Where a loss has no derivative, or an embedding no direction, gradients are finite.

@@ -57,7 +57,7 @@ package final class EncoderVariants: Sendable {
         var changes: [(lora: LoRA, serial: Int, strength: Double)] = []
         for used in loras {
             let lora = try used.entry.file.lora(
-                for: tower.role, width: encoder.configuration.width, isOnly: isOnly)
+                for: tower.role, width: encoder.sizes.width, isOnly: isOnly)
             guard let lora else { continue }
             changes.append((lora, used.entry.serial, used.strength))
         }
