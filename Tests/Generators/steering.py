@@ -105,6 +105,8 @@ def maps() -> list[dict[str, Any]]:
         case("brightness", [factor], 3, 4, lambda x: T.adjust_brightness(x, factor))
         case("contrast", [factor], 3, 4, lambda x: T.adjust_contrast(x, factor))
         case("saturation", [factor], 3, 4, lambda x: T.adjust_saturation(x, factor))
+    for turns in [0.1, -0.07, 0.4]:
+        case("hue", [turns], 6, 6, lambda x: T.adjust_hue(x, turns))
     for degrees, dx, dy, height, width in [
         (0, 0, 0, 5, 4), (10, 0, 0, 9, 9), (-7.5, 2, -1, 8, 11), (180, 0, 1, 5, 6), (3, -3, 2, 12, 7),
     ]:  # fmt: skip

@@ -13,6 +13,7 @@ import Testing
         case "brightness": return ColourMap.brightness(shape, by: Float(p[0]))
         case "contrast": return ContrastMap(shape, by: Float(p[0]))
         case "saturation": return ColourMap.saturation(shape, by: Float(p[0]))
+        case "hue": return HueMap(shape, by: Float(p[0]))
         case "warp": return WarpMap(shape, degrees: p[0], dx: p[1], dy: p[2])
         case "area":
             return ResampleMap(
@@ -43,7 +44,7 @@ import Testing
             #expect(worst(map.pullback(c.floats("dy"), at: x), c.numbers("dx")) < 2e-6, "\(name)")
             seen.insert(c.text("name"))
         }
-        #expect(seen.count == 9)
+        #expect(seen.count == 10)
     }
 
     @Test func pullbacksAreTransposes() {
