@@ -90,7 +90,7 @@ import Testing
             Resampling(ImageShape(channels: 1, height: 1, width: 5))
                 .resize(height: 1, width: 3, .area))
         // torch.nn.functional.adaptive_avg_pool1d([1, 2, 4, 8, 16], 3)
-        #expect(map.forward([1, 2, 4, 8, 16]) == [1.5, 14 / 3, 12])
+        #expect(worst(map.forward([1, 2, 4, 8, 16]), [1.5, 14.0 / 3, 12]) < 1e-7)
     }
 
     @Test func compositionsGoBackInTurn() {
