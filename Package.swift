@@ -48,7 +48,8 @@ let package = Package(
             name: "Encoders",
             dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash"],
             swiftSettings: strict),
-        .target(name: "Guidance", dependencies: ["Encoders"], swiftSettings: strict),
+        .target(
+            name: "Guidance", dependencies: ["Encoders", "CKernels"], swiftSettings: strict),
         .target(
             name: "IPC", dependencies: ["JSON", "CZeroMQ", "CAcceptGuard"], swiftSettings: strict),
         .executableTarget(
@@ -65,7 +66,7 @@ let package = Package(
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(
             name: "EncodersTests",
-            dependencies: ["Encoders", "JSON", "CKernels", "CAllocationCounter"],
+            dependencies: ["Encoders", "Guidance", "JSON", "CKernels", "CAllocationCounter"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "GuidanceTests", dependencies: ["Guidance", "Encoders", "JSON"],

@@ -17,7 +17,7 @@ SOURCES = ROOT / "Sources"
 ALLOWED: dict[str, set[str]] = {
     "JSON": set(),
     "Encoders": {"JSON", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
-    "Guidance": {"Encoders"},
+    "Guidance": {"Encoders", "CKernels"},
     "IPC": {"JSON", "CZeroMQ", "CAcceptGuard"},
     "Daemon": {"JSON", "Encoders", "Guidance", "IPC"},
 }

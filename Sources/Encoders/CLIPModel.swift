@@ -11,9 +11,9 @@ public final class CLIPModel: Sendable {
     /// `nil` without an image tower.
     public let preprocessing: ImagePreprocessing?
     /// `nil` without an image tower, and while it is still to be made (`CLIPModelBuilder`).
-    public let vision: VisionTower?
+    public let image: (any ImageTower)?
     /// `nil` without a text tower, and while it is still to be made (`CLIPModelBuilder`).
-    public let text: TextTower?
+    public let text: (any TextTower)?
     /// How the towers' weights are held.
     public let options: ComputeOptions
     /// exp(logit_scale): what a cosine is multiplied by to become a logit. A lone tower stores none
@@ -88,7 +88,7 @@ public final class CLIPModel: Sendable {
         self.tokenizer = tokenizer?.tokenizer
         self.preprocessing = preprocessing?.preprocessing
         text = nil
-        vision = nil
+        image = nil
         logitScale = survey.logitScale
         let exact = survey.fingerprint(
             tokenizer: tokenizer?.identity, preprocessing: preprocessing?.identity)
@@ -105,7 +105,7 @@ public final class CLIPModel: Sendable {
     }
 
     /// The same model with other towers.
-    private init(_ model: CLIPModel, text: TextTower?, vision: VisionTower?) {
+    private init(_ model: CLIPModel, text: (any TextTower)?, image: (any ImageTower)?) {
         path = model.path
         configuration = model.configuration
         tokenizer = model.tokenizer
@@ -115,15 +115,15 @@ public final class CLIPModel: Sendable {
         fingerprint = model.fingerprint
         report = model.report
         self.text = text
-        self.vision = vision
+        self.image = image
     }
 
     /// This model with its text tower made; itself when there are no weights for one.
     func adding(_ weights: TextWeights?) throws(EncoderError) -> CLIPModel {
         guard let sizes = configuration.text, let weights else { return self }
         return CLIPModel(
-            self, text: try TextTower(configuration: sizes, weights: weights, options: options),
-            vision: vision)
+            self, text: try CLIPTextTower(configuration: sizes, weights: weights, options: options),
+            image: image)
     }
 
     /// This model with its image tower made; itself when there are no weights for one.
@@ -131,13 +131,26 @@ public final class CLIPModel: Sendable {
         guard let sizes = configuration.vision, let weights else { return self }
         return CLIPModel(
             self, text: text,
-            vision: try VisionTower(configuration: sizes, weights: weights, options: options))
+            image: try CLIPImageTower(configuration: sizes, weights: weights, options: options))
     }
 }
 
 extension CLIPModel {
+    /// The sizes of its towers, from the beginning; `nil` for one that it never has.
+    public var textSizes: TextTowerSizes? { configuration.text?.sizes }
+    public var imageSizes: ImageTowerSizes? { configuration.vision?.sizes }
+
+    /// Bytes that gradients of a group of `capacity` images add to a workspace; `nil` for a model
+    /// without gradients.
+    public func gradientBytes(capacity: Int, slots: Int, recomputes: Bool) -> Int? {
+        guard options.hasGradients, let sizes = configuration.vision else { return nil }
+        return CLIPImageWorkspace.gradientBytes(
+            sizes, precision: options.precision, capacity: capacity, slots: slots,
+            recomputes: recomputes)
+    }
+
     /// Memory that the towers' weights take.
-    public var bytes: Int { (vision?.bytes ?? 0) + (text?.bytes ?? 0) }
+    public var bytes: Int { (image?.bytes ?? 0) + (text?.bytes ?? 0) }
 }
 
 extension TextConfiguration {

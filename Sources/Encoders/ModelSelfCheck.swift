@@ -27,8 +27,8 @@ public enum ModelSelfCheck {
         _ model: CLIPModel, seed: UInt64 = 1
     ) throws(EncoderError) -> [Check] {
         var checks: [Check] = []
-        if let vision = model.vision {
-            let probe = ImageProbe(tower: vision, seed: seed)
+        if let image = model.image {
+            let probe = ImageProbe(tower: image, seed: seed)
             var embeddings: [[Float]] = []
             for pixels in probe.inputs { embeddings.append(try probe.embed(pixels)) }
             checks += canary("image", embeddings)
@@ -81,13 +81,13 @@ public enum ModelSelfCheck {
 
 /// Pixels and a tower to try them on.
 private struct ImageProbe: Sendable {
-    let tower: VisionTower
+    let tower: any ImageTower
     /// Noise, and a smooth ramp: [3, S, S] each.
     let inputs: [[Float]]
 
-    init(tower: VisionTower, seed: UInt64) {
+    init(tower: any ImageTower, seed: UInt64) {
         self.tower = tower
-        let size = tower.configuration.imageSize
+        let size = tower.sizes.imageSize
         var noise = NormalSource(seed: seed)
         let random = (0..<3 * size * size).map { _ in noise.next() }
         let ramp = (0..<3 * size * size).map { index in
@@ -178,12 +178,12 @@ private struct ImageProbe: Sendable {
 
 /// Token rows and a tower to try them on.
 private struct TextProbe: Sendable {
-    let tower: TextTower
+    let tower: any TextTower
     let inputs: [[Int32]]
 
-    init(tower: TextTower, tokenizer: BytePairTokenizer?) throws(EncoderError) {
+    init(tower: any TextTower, tokenizer: BytePairTokenizer?) throws(EncoderError) {
         self.tower = tower
-        let sizes = tower.configuration
+        let sizes = tower.sizes
         if let tokenizer {
             var rows: [[Int32]] = []
             for text in ["a photo of a cat", "a small green star"] {

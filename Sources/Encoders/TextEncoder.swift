@@ -1,6 +1,6 @@
 /// A text tower ready for conditioning, with its tokenizer.
 public final class TextEncoder: Sendable {
-    public let tower: TextTower
+    public let tower: any TextTower
     public let tokenizer: BytePairTokenizer
     /// Whether the checkpoint stores the tower without its last block, as diffusers does where a
     /// sampler uses the last but one.
@@ -10,7 +10,7 @@ public final class TextEncoder: Sendable {
     public let usesTokenizerPadding: Bool
 
     public init(
-        tower: TextTower, tokenizer: BytePairTokenizer, isTrimmed: Bool = false,
+        tower: any TextTower, tokenizer: BytePairTokenizer, isTrimmed: Bool = false,
         usesTokenizerPadding: Bool = false
     ) {
         self.tower = tower
@@ -19,5 +19,5 @@ public final class TextEncoder: Sendable {
         self.usesTokenizerPadding = usesTokenizerPadding
     }
 
-    public var configuration: TextConfiguration { tower.configuration }
+    public var sizes: TextTowerSizes { tower.sizes }
 }

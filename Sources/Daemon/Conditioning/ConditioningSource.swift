@@ -133,7 +133,7 @@ struct ConditioningSource: Sendable {
             encoders.entries.map { found in
                 var entry: JSONObject = [
                     "role": .string(found.tower.role.rawValue),
-                    "width": .integer(found.encoder.configuration.width),
+                    "width": .integer(found.encoder.sizes.width),
                     "pad_token": .integer(Int(found.recipe.padToken(found.encoder))),
                 ]
                 if settings.recipe.hasHiddenStates {

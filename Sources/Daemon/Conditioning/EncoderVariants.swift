@@ -57,7 +57,7 @@ package final class EncoderVariants: Sendable {
         var changes: [(lora: LoRA, serial: Int, strength: Double)] = []
         for used in loras {
             let lora = try used.entry.file.lora(
-                for: tower.role, width: encoder.configuration.width, isOnly: isOnly)
+                for: tower.role, width: encoder.sizes.width, isOnly: isOnly)
             guard let lora else { continue }
             changes.append((lora, used.entry.serial, used.strength))
         }
@@ -87,37 +87,19 @@ package final class EncoderVariants: Sendable {
         _ loras: [(lora: LoRA, strength: Float)],
         _ embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)]
     ) throws(EncoderError) -> (variant: Variant, bytes: Int) {
-        guard var weights = try source.textWeights() else {
-            throw .unsupported(
-                what: source.path, expected: "a text tower", actual: "none")
-        }
-        if !loras.isEmpty { weights = try weights.applying(loras) }
-        var configuration = encoder.configuration
         var firstTokens: [String: Int] = [:]
+        var next = encoder.sizes.vocabularySize
         for entry in embeddings {
-            firstTokens[entry.name] = configuration.vocabularySize
-            configuration.vocabularySize += entry.vectors.count
-            weights.tokenEmbedding += entry.vectors.values
+            firstTokens[entry.name] = next
+            next += entry.vectors.count
         }
-        // The end token's place is known; no token behind the vocabulary may be taken for it.
-        configuration.pooling = .firstEnd
+        let (tower, bytes) = try source.textTower(
+            like: encoder.tower, applying: loras, adding: embeddings.map(\.vectors))
         let variant = Variant(
             encoder: TextEncoder(
-                tower: try TextTower(
-                    configuration: configuration, weights: weights,
-                    options: encoder.tower.options),
-                tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
+                tower: tower, tokenizer: encoder.tokenizer, isTrimmed: encoder.isTrimmed,
                 usesTokenizerPadding: encoder.usesTokenizerPadding),
             firstTokens: firstTokens)
-        return (variant, bytes(weights))
-    }
-
-    private static func bytes(_ weights: TextWeights) -> Int {
-        var count = weights.tokenEmbedding.count + weights.positionEmbedding.count
-        for layer in weights.layers {
-            count += layer.qkvWeight.count + layer.outWeight.count
-            count += layer.fc1Weight.count + layer.fc2Weight.count
-        }
-        return (count + (weights.projection?.count ?? 0)) * MemoryLayout<Float>.stride
+        return (variant, bytes)
     }
 }

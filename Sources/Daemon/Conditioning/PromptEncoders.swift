@@ -46,13 +46,13 @@ struct PromptEncoders: Sendable {
         for (index, recipe) in settings.recipe.encoders.enumerated() {
             let (tower, encoder) = found[index]
             let embeddings = adapters.vectors(
-                role: tower.role, width: encoder.configuration.width)
+                role: tower.role, width: encoder.sizes.width)
             let usable = Set(embeddings.map(\.name))
             let compiler: PromptCompiler
             do throws(PromptError) {
                 compiler = try PromptCompiler(
                     syntax: settings.syntax, tokenizer: encoder.tokenizer,
-                    contextLength: encoder.configuration.contextLength,
+                    contextLength: encoder.sizes.contextLength,
                     padToken: recipe.padToken(encoder), longPrompts: settings.longPrompts,
                     embeddings: Dictionary(
                         uniqueKeysWithValues: embeddings.map { ($0.name, $0.vectors.count) }),
@@ -112,7 +112,7 @@ struct PromptEncoders: Sendable {
         let entry = entries[index]
         do throws(EncoderError) {
             return try lora.file.lora(
-                for: entry.tower.role, width: entry.encoder.configuration.width, isOnly: isOnly)
+                for: entry.tower.role, width: entry.encoder.sizes.width, isOnly: isOnly)
                 != nil
         } catch {
             return true
@@ -121,14 +121,14 @@ struct PromptEncoders: Sendable {
 
     /// Positions of the encoder with the fewest.
     private var commonLength: Int {
-        entries.map(\.encoder.configuration.contextLength).min() ?? 0
+        entries.map(\.encoder.sizes.contextLength).min() ?? 0
     }
 
     /// What is to be said when encoders of different lengths are joined; `nil` when they are equal.
     var lengthWarning: String? {
         guard settings.recipe.hasHiddenStates, entries.count > 1 else { return nil }
         let lengths = entries.map {
-            ($0.tower.role.rawValue, $0.encoder.configuration.contextLength)
+            ($0.tower.role.rawValue, $0.encoder.sizes.contextLength)
         }
         guard lengths.contains(where: { $0.1 != commonLength }) else { return nil }
         let found = lengths.map { "\($0.0) has \($0.1)" }.joined(separator: ", ")
@@ -157,7 +157,7 @@ struct PromptEncoders: Sendable {
         var prompts: [EncoderPrompt] = []
         var notes = EmbeddingNotes()
         for (entry, result) in zip(entries, compiled) {
-            let length = entry.encoder.configuration.contextLength
+            let length = entry.encoder.sizes.contextLength
             notes.add(result.unusedNames, role: entry.tower.role, syntax: settings.syntax)
             let cut = settings.recipe.hasHiddenStates ? result.contentCount(beyond: tokens) : 0
             if cut > 0 {
@@ -181,7 +181,7 @@ struct PromptEncoders: Sendable {
         guard settings.recipe.hasHiddenStates else { return 0 }
         let width =
             settings.hiddenWidth ?? settings.recipe.hiddenWidth
-            ?? entries.reduce(0) { $0 + $1.encoder.configuration.width }
+            ?? entries.reduce(0) { $0 + $1.encoder.sizes.width }
         let parts = prompts.map { prompt in
             prompt.compiled.segments.reduce(0) { $0 + $1.parts.count }
         }

@@ -28,7 +28,7 @@ package final class LoadedModel: Sendable {
             if let tower = model.text, let tokenizer = model.tokenizer {
                 encoder = TextEncoder(
                     tower: tower, tokenizer: tokenizer.expandingWords(),
-                    isTrimmed: isPipeline && tower.configuration.layers != LoadedModel.layersOfH,
+                    isTrimmed: isPipeline && tower.sizes.layers != LoadedModel.layersOfH,
                     usesTokenizerPadding: isPipeline)
             } else {
                 encoder = nil
@@ -36,8 +36,8 @@ package final class LoadedModel: Sendable {
         }
 
         /// The sizes of what conditions; `nil` without a text tower or a tokenizer.
-        fileprivate var conditioning: TextConfiguration? {
-            model.tokenizer == nil ? nil : model.configuration.text
+        fileprivate var conditioning: TextTowerSizes? {
+            model.tokenizer == nil ? nil : model.textSizes
         }
     }
 
@@ -88,8 +88,8 @@ package final class LoadedModel: Sendable {
     package var kinds: TowerKinds {
         var kinds: TowerKinds = []
         for tower in towers {
-            if tower.model.configuration.text != nil { kinds.insert(.text) }
-            if tower.model.configuration.vision != nil { kinds.insert(.image) }
+            if tower.model.textSizes != nil { kinds.insert(.text) }
+            if tower.model.imageSizes != nil { kinds.insert(.image) }
         }
         return kinds
     }
@@ -101,7 +101,7 @@ package final class LoadedModel: Sendable {
     package var bytes: Int { towers.reduce(0) { $0 + $1.model.bytes } }
 
     /// The tower with an image side: a pipeline's image encoder, or the model itself.
-    package var imageTower: Tower? { towers.first { $0.model.configuration.vision != nil } }
+    package var imageTower: Tower? { towers.first { $0.model.imageSizes != nil } }
 
     /// What a pipeline's checkpoint is conditioned by.
     static func recipe(of contents: CheckpointContents) -> String? {
@@ -134,9 +134,9 @@ package final class LoadedModel: Sendable {
 
     /// The image recipes that the model can serve.
     package var imageRecipes: [ImageRecipe] {
-        guard let vision = imageTower?.model.configuration.vision else { return [] }
+        guard let image = imageTower?.model.imageSizes else { return [] }
         return ImageRecipe.allCases.filter {
-            $0.takesHiddenStates || vision.projection != nil
+            $0.takesHiddenStates || image.projection != nil
         }
     }
 
@@ -206,8 +206,8 @@ package final class LoadedModel: Sendable {
             "precision": .string(precision.rawValue),
             "logit_scale": .number(Double(model.logitScale)),
         ]
-        if let text = model.configuration.text { object["text"] = .object(text.sizes) }
-        if let vision = model.configuration.vision { object["vision"] = .object(vision.sizes) }
+        if let text = model.textSizes { object["text"] = .object(text.json) }
+        if let image = model.imageSizes { object["vision"] = .object(image.json) }
         object["image_profile"] = (imageTower?.model.preprocessing).map {
             .string($0.profile.rawValue)
         }
@@ -217,9 +217,9 @@ package final class LoadedModel: Sendable {
                     "role": .string(tower.role.rawValue),
                     "fingerprint": .string(tower.model.fingerprint),
                 ]
-                if let text = tower.model.configuration.text { entry["text"] = .object(text.sizes) }
-                if let vision = tower.model.configuration.vision {
-                    entry["vision"] = .object(vision.sizes)
+                if let text = tower.model.textSizes { entry["text"] = .object(text.json) }
+                if let image = tower.model.imageSizes {
+                    entry["vision"] = .object(image.json)
                 }
                 return .object(entry)
             })
@@ -233,12 +233,12 @@ package final class LoadedModel: Sendable {
         var parts: [String] = []
         for tower in towers {
             let role = towers.count > 1 ? "\(tower.role.rawValue) " : ""
-            if let vision = tower.model.configuration.vision {
+            if let image = tower.model.imageSizes {
                 parts.append(
-                    "\(role)image \(vision.imageSize) px, patch \(vision.patchSize), "
-                        + "\(vision.layers) × \(vision.width)")
+                    "\(role)image \(image.imageSize) px, patch \(image.patchSize), "
+                        + "\(image.layers) × \(image.width)")
             }
-            if let text = tower.model.configuration.text {
+            if let text = tower.model.textSizes {
                 parts.append(
                     "\(role)text \(text.contextLength) tokens, \(text.layers) × \(text.width)")
             }
@@ -247,8 +247,8 @@ package final class LoadedModel: Sendable {
     }
 }
 
-extension TextConfiguration {
-    fileprivate var sizes: JSONObject {
+extension TextTowerSizes {
+    fileprivate var json: JSONObject {
         [
             "embedding_width": .integer(embeddingWidth), "width": .integer(width),
             "layers": .integer(layers), "heads": .integer(heads),
@@ -258,8 +258,8 @@ extension TextConfiguration {
     }
 }
 
-extension VisionConfiguration {
-    fileprivate var sizes: JSONObject {
+extension ImageTowerSizes {
+    fileprivate var json: JSONObject {
         [
             "embedding_width": .integer(embeddingWidth), "width": .integer(width),
             "layers": .integer(layers), "heads": .integer(heads),

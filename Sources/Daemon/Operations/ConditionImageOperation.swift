@@ -21,7 +21,7 @@ enum ConditionImageOperation: Operation {
         let mix = try context.params.bool("mix", default: false)
         let weights = try context.params.numbers("weights", limit: context.limits.images)
         let side = try ImageSide(context.model)
-        if !recipe.takesHiddenStates, side.tower.configuration.projection == nil {
+        if !recipe.takesHiddenStates, side.tower.sizes.projection == nil {
             throw .parameter(
                 "recipe", expected: "one that model \"\(context.model.name)\" can serve",
                 actual: "\"\(recipe.rawValue)\", which needs an image projection")
@@ -71,7 +71,7 @@ enum ConditionImageOperation: Operation {
         if recipe.takesHiddenStates {
             stages.append(
                 WorkPlan.Stage(itemCount: 1) { _, worker in
-                    let size = side.tower.configuration.imageSize
+                    let size = side.tower.sizes.imageSize
                     let nothing = [Float](repeating: 0, count: 3 * size * size)
                     do throws(WireFault) {
                         against[0] = .success(try encode(nothing, recipe, side, worker))
@@ -98,7 +98,7 @@ enum ConditionImageOperation: Operation {
                 guard let zeros = try against[0]?.get() else {
                     throw WireFault(.internal, "the image of zeros was not encoded")
                 }
-                let shape = [side.tower.configuration.tokens, side.tower.configuration.width]
+                let shape = [side.tower.sizes.tokens, side.tower.sizes.width]
                 outcome.outputs = [
                     try rows.output(name, shape, datatype),
                     try Output(
@@ -184,8 +184,8 @@ enum ConditionImageOperation: Operation {
                 try ResultCheck.embedding(embedding, from: .image)
                 return embedding
             }
-            let states = try side.tower.hiddenStates(pixels, workspace: workspace)
-            let wanted = states[max(states.count - 2, 0)]
+            let wanted = try side.tower.hiddenStates(
+                [pixels], after: max(side.tower.sizes.layers - 1, 0), workspace: workspace)[0]
             try ResultCheck.finite(wanted, from: .image, named: "hidden states")
             return wanted
         } catch {

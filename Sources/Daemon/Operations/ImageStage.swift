@@ -1,4 +1,5 @@
 import Encoders
+import Guidance
 import IPC
 
 /// Encodes a request's images, one item each; a bad image fails alone.
@@ -88,7 +89,7 @@ struct ImageStage: Sendable {
     }
 }
 
-extension VisionTower {
+extension ImageTower {
     /// - Throws: `bad_request` naming the precision, when the tower has no gradients.
     func requireGradients() throws(WireFault) {
         guard hasGradients else {
@@ -112,12 +113,12 @@ extension LoadedModel {
 
 /// The image side of a model: its tower and how pictures are made ready for it.
 struct ImageSide: Sendable {
-    let tower: VisionTower
+    let tower: any ImageTower
     let preprocessing: ImagePreprocessing
 
     /// - Throws: `bad_request` when the model has no image tower.
     init(_ model: LoadedModel) throws(WireFault) {
-        guard let image = model.imageTower?.model, let tower = image.vision,
+        guard let image = model.imageTower?.model, let tower = image.image,
             let preprocessing = image.preprocessing
         else {
             throw WireFault(

@@ -28,7 +28,7 @@ struct PreparedImages: Sendable {
 
     /// Images that are prepared before the tower takes them: whole groups, at least one.
     private var window: Int {
-        let size = side.tower.configuration.imageSize
+        let size = side.tower.sizes.imageSize
         let group = side.tower.preferredGroup
         return max(1, Self.waitingBytes / (12 * size * size) / group) * group
     }

@@ -11,7 +11,7 @@ struct TextStage: Sendable {
     }
 
     let texts: [String]
-    let tower: TextTower
+    let tower: any TextTower
     private let tokenizer: BytePairTokenizer
     private let overflow: Overflow
     private let limits: OperationLimits
@@ -39,7 +39,7 @@ struct TextStage: Sendable {
 
     static func textSide(
         of model: LoadedModel
-    ) throws(WireFault) -> (TextTower, BytePairTokenizer) {
+    ) throws(WireFault) -> (any TextTower, BytePairTokenizer) {
         guard let tower = model.model.text, let tokenizer = model.model.tokenizer else {
             throw WireFault(
                 .badRequest,
@@ -88,8 +88,8 @@ struct TextStage: Sendable {
     }
 
     static func tokenize(
-        _ text: String, _ tokenizer: BytePairTokenizer, _ tower: TextTower, _ overflow: Overflow,
-        _ limits: OperationLimits, field: String
+        _ text: String, _ tokenizer: BytePairTokenizer, _ tower: any TextTower,
+        _ overflow: Overflow, _ limits: OperationLimits, field: String
     ) throws(WireFault) -> TokenizedText {
         if text.utf8.count > limits.textBytes {
             throw WireFault(
@@ -100,7 +100,7 @@ struct TextStage: Sendable {
         }
         do throws(EncoderError) {
             return try tokenizer.tokenize(
-                text, contextLength: tower.configuration.contextLength, overflow: overflow)
+                text, contextLength: tower.sizes.contextLength, overflow: overflow)
         } catch {
             throw WireFault(error, field: field)
         }

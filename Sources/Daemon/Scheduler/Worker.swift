@@ -1,4 +1,5 @@
 package import Encoders
+import Guidance
 
 /// One compute thread's own memory: workspaces for the towers it ran, kept from request to request.
 package final class Worker {
@@ -10,25 +11,10 @@ package final class Worker {
     var meter: StageMeter?
     /// One a kind of tower, not one a tower: models, and towers with other weights merged in, come and
     /// go, and a later one may get the address that an earlier one had.
-    private var vision: [VisionKind: VisionWorkspace] = [:]
-    private var gradients: [VisionKind: VisionWorkspace] = [:]
-    private var text: [TextKind: TextWorkspace] = [:]
-    private var resizing: [ResizeKey: DifferentiablePreprocessing] = [:]
-
-    private struct TextKind: Hashable {
-        let configuration: TextConfiguration
-        let options: ComputeOptions
-    }
-
-    private struct VisionKind: Hashable {
-        let configuration: VisionConfiguration
-        let options: ComputeOptions
-
-        init(_ tower: VisionTower) {
-            configuration = tower.configuration
-            options = tower.options
-        }
-    }
+    private var images: [WorkspaceKind: any ImageWorkspace] = [:]
+    private var gradients: [WorkspaceKind: any ImageWorkspace] = [:]
+    private var text: [WorkspaceKind: any TowerWorkspace] = [:]
+    private var resizing: [ResizeKey: ResampleMap] = [:]
 
     private struct ResizeKey: Hashable {
         let preprocessing: ImagePreprocessing
@@ -57,8 +43,8 @@ package final class Worker {
     }
 
     /// Memory for groups of up to the tower's preferred size.
-    package func workspace(for tower: VisionTower) -> VisionWorkspace {
-        let workspace = Self.find(VisionKind(tower), in: &vision) {
+    package func workspace(for tower: any ImageTower) -> any ImageWorkspace {
+        let workspace = Self.find(tower.workspaceKind, in: &images) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
@@ -67,8 +53,8 @@ package final class Worker {
     }
 
     /// Memory for gradients of groups as large as ``GradientMemory`` says.
-    package func gradientWorkspace(for tower: VisionTower) -> VisionWorkspace {
-        let workspace = Self.find(VisionKind(tower), in: &gradients) {
+    package func gradientWorkspace(for tower: any ImageTower) -> any ImageWorkspace {
+        let workspace = Self.find(tower.workspaceKind, in: &gradients) {
             tower.makeWorkspace(
                 capacity: GradientMemory.group(
                     tower, slots: team.places, budget: activationBudget),
@@ -80,9 +66,8 @@ package final class Worker {
     }
 
     /// Memory for groups of up to the tower's preferred size.
-    func workspace(for tower: TextTower) -> TextWorkspace {
-        let kind = TextKind(configuration: tower.configuration, options: tower.options)
-        let workspace = Self.find(kind, in: &text) {
+    func workspace(for tower: any TextTower) -> any TowerWorkspace {
+        let workspace = Self.find(tower.workspaceKind, in: &text) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
         workspace.seat = seat
@@ -103,18 +88,18 @@ package final class Worker {
 
     /// Memory of all workspaces.
     var workspaceBytes: Int {
-        vision.values.reduce(0) { $0 + $1.bytes } + gradients.values.reduce(0) { $0 + $1.bytes }
+        images.values.reduce(0) { $0 + $1.bytes } + gradients.values.reduce(0) { $0 + $1.bytes }
             + text.values.reduce(0) { $0 + $1.bytes }
     }
 
     /// The differentiable map from an H × W image to the tower's input.
     func preprocessing(
         for side: ImageSide, height: Int, width: Int
-    ) throws(EncoderError) -> DifferentiablePreprocessing {
+    ) throws(EncoderError) -> ResampleMap {
         let key = ResizeKey(
             preprocessing: side.preprocessing, height: height, width: width)
         if let map = resizing[key] { return map }
-        let map = try DifferentiablePreprocessing(
+        let map = try ResampleMap(
             side.preprocessing, height: height, width: width)
         if resizing.count >= Worker.keptSizes { resizing.removeAll() }
         resizing[key] = map
@@ -126,30 +111,21 @@ package final class Worker {
 enum GradientMemory {
     /// Images whose gradients are computed together: as many as the tower prefers and the budget
     /// keeps the activations of, but at least one.
-    static func group(_ tower: VisionTower, slots: Int, budget: Int) -> Int {
+    static func group(_ tower: any ImageTower, slots: Int, budget: Int) -> Int {
         (1...tower.preferredGroup).last {
-            VisionWorkspace.gradientBytes(
-                tower.configuration, precision: tower.options.precision, capacity: $0,
-                slots: slots, recomputes: false) <= budget
+            tower.gradientBytes(capacity: $0, slots: slots, recomputes: false) <= budget
         } ?? 1
-    }
-
-    /// The least that `threads` threads need for one image each, recomputing all that can be.
-    static func least(
-        _ configuration: VisionConfiguration, _ options: ComputeOptions, threads: Int
-    ) -> Int {
-        threads
-            * VisionWorkspace.gradientBytes(
-                configuration, precision: options.precision, capacity: 1,
-                slots: threads, recomputes: true)
     }
 
     /// - Throws: `ConfigurationError` when a budget is not enough for one image a thread.
     static func check(
         _ model: CLIPModel, name: String, threads: Int, budget: Int
     ) throws(ConfigurationError) {
-        guard model.options.hasGradients, let sizes = model.configuration.vision else { return }
-        let least = least(sizes, model.options, threads: threads)
+        // One image a thread, everything recomputed that can be.
+        guard
+            let one = model.gradientBytes(capacity: 1, slots: threads, recomputes: true)
+        else { return }
+        let least = threads * one
         guard budget >= least else {
             throw ConfigurationError(
                 .flags, "activation-bytes",

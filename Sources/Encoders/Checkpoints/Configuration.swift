@@ -51,6 +51,13 @@ public struct TextConfiguration: Sendable, Hashable {
 
     /// Width of an embedding: the projection's, or the hidden states' without one.
     public var embeddingWidth: Int { projection ?? width }
+
+    public var sizes: TextTowerSizes {
+        TextTowerSizes(
+            vocabularySize: vocabularySize, contextLength: contextLength, width: width,
+            layers: layers, heads: heads, projection: projection, startToken: startToken,
+            endToken: endToken, padToken: padToken)
+    }
 }
 
 /// Sizes and constants of an image tower, range-checked where they come from outside.
@@ -93,6 +100,12 @@ public struct VisionConfiguration: Sendable, Hashable {
     public var tokens: Int { grid * grid + 1 }
     /// Width of an embedding: the projection's, or the hidden states' without one.
     public var embeddingWidth: Int { projection ?? width }
+
+    public var sizes: ImageTowerSizes {
+        ImageTowerSizes(
+            imageSize: imageSize, patchSize: patchSize, tokens: tokens, width: width,
+            layers: layers, heads: heads, projection: projection)
+    }
 }
 
 /// How a checkpoint spells its tensors and stores its matrices.

@@ -12,6 +12,8 @@ package enum MatrixProduct {
         case plain
         /// A·Bᵀ, as in a layer's forward (weights are stored [outputs, inputs]).
         case rightTransposed
+        /// Aᵀ·B
+        case leftTransposed
     }
 
     /// OpenBLAS brings threads of its own; ours are the only ones that shall run. It may be called
@@ -25,12 +27,17 @@ package enum MatrixProduct {
         _ a: ConstantRows, _ b: ConstantRows, _ form: Form, into c: Rows, scale: Float = 1,
         accumulate: Bool = false
     ) {
-        let inner = a.columns
+        let inner: Int
         switch form {
         case .plain:
+            inner = a.columns
             precondition(a.rows == c.rows && b.rows == inner && b.columns == c.columns, "A·B")
         case .rightTransposed:
+            inner = a.columns
             precondition(a.rows == c.rows && b.columns == inner && b.rows == c.columns, "A·Bᵀ")
+        case .leftTransposed:
+            inner = a.rows
+            precondition(a.columns == c.rows && b.rows == inner && b.columns == c.columns, "Aᵀ·B")
         }
         guard c.rows > 0, c.columns > 0 else { return }
         guard inner > 0 else {
@@ -41,7 +48,7 @@ package enum MatrixProduct {
 
         // One row is bound by reading the matrix; copying it into the blocks of a product first
         // would double that.
-        if c.rows == 1 {
+        if c.rows == 1, form != .leftTransposed {
             // Cleared here: some versions multiply by a beta of 0, and 0 · NaN is not 0.
             if !accumulate { c.fill(0) }
             cblas_sgemv(
@@ -50,9 +57,9 @@ package enum MatrixProduct {
             return
         }
         cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, form == .plain ? CblasNoTrans : CblasTrans,
-            blasint(c.rows), blasint(c.columns), blasint(inner), scale, a.base,
-            blasint(a.stride), b.base, blasint(b.stride), accumulate ? 1 : 0, c.base,
-            blasint(c.stride))
+            CblasRowMajor, form == .leftTransposed ? CblasTrans : CblasNoTrans,
+            form == .rightTransposed ? CblasTrans : CblasNoTrans, blasint(c.rows),
+            blasint(c.columns), blasint(inner), scale, a.base, blasint(a.stride), b.base,
+            blasint(b.stride), accumulate ? 1 : 0, c.base, blasint(c.stride))
     }
 }

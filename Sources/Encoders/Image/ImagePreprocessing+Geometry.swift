@@ -3,7 +3,7 @@ extension ImagePreprocessing {
     ///
     /// - Throws: `EncoderError.image` when the resize leaves nothing, or something that is not the
     ///   model's size and is not cropped to it.
-    func plans(
+    package func plans(
         height: Int, width: Int
     ) throws(EncoderError) -> (rows: AxisPlan, columns: AxisPlan) {
         let (newHeight, newWidth) = resizedSize(height: height, width: width)

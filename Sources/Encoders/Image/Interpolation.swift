@@ -66,14 +66,16 @@ public enum Interpolation: Int, Sendable, CaseIterable {
 
 /// One direction of a resize as a sparse matrix: output i of the window is the sum of
 /// `weights[i * stride + t] * input[starts[i] + t]` for t in `0 ..< counts[i]`.
-struct ResampleTaps: Sendable {
-    var starts: [Int32] = []
-    var counts: [Int32] = []
-    var weights: [Double] = []
-    var stride = 0
+package struct ResampleTaps: Sendable {
+    package var starts: [Int32] = []
+    package var counts: [Int32] = []
+    package var weights: [Double] = []
+    package var stride = 0
+
+    package init() {}
 
     /// The input positions that any output reads.
-    var reach: Range<Int> {
+    package var reach: Range<Int> {
         guard let first = starts.min() else { return 0..<0 }
         var last = 0
         for (start, count) in zip(starts, counts) { last = max(last, Int(start) + Int(count)) }
@@ -89,7 +91,7 @@ struct ResampleTaps: Sendable {
 
     /// The outputs `window` of a resize from `input` to `resized` samples (antialiased: the filter
     /// widens with the ratio when shrinking), as Pillow computes them.
-    init(_ filter: Interpolation, input: Int, resized: Int, window: Range<Int>) {
+    package init(_ filter: Interpolation, input: Int, resized: Int, window: Range<Int>) {
         if filter == .nearest {
             takeNearest(input: input, resized: resized, window: window)
             return

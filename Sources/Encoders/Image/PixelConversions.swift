@@ -10,7 +10,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     public var size: Int { self == .fp32 ? 4 : 2 }
 }
 
-/// Pixels as they come over the wire, made ready for `DifferentiablePreprocessing`.
+/// Pixels as they come over the wire, made ready for differentiable maps.
 public enum PixelConversions {
     /// Widens one float image exactly, and checks that every value is finite.
     ///

@@ -16,23 +16,30 @@ package struct Raster {
 }
 
 /// How one side of an image reaches the model: resized, then cut or padded about its centre.
-struct AxisPlan: Sendable, Equatable {
+package struct AxisPlan: Sendable, Equatable {
     /// Samples of the source.
-    let input: Int
+    package let input: Int
     /// Samples after the resize.
-    let resized: Int
+    package let resized: Int
     /// Samples that the model takes.
-    let output: Int
+    package let output: Int
     /// The resized sample that becomes output 0; negative where padding precedes the image.
-    let offset: Int
+    package let offset: Int
 
     /// The resized samples that the crop keeps: nothing else is ever computed.
-    var window: Range<Int> {
+    package var window: Range<Int> {
         let lower = max(0, offset)
         return lower..<max(lower, min(resized, offset + output))
     }
     /// Outputs before the first sample of the window.
-    var padding: Int { window.lowerBound - offset }
+    package var padding: Int { window.lowerBound - offset }
+
+    package init(input: Int, resized: Int, output: Int, offset: Int) {
+        self.input = input
+        self.resized = resized
+        self.output = output
+        self.offset = offset
+    }
 
     /// The window's rows of the resize; `nil` where the side does not change.
     func taps(_ filter: Interpolation) -> ResampleTaps? {

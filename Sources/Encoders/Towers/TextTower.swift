@@ -1,372 +1,135 @@
-internal import CKernels
+/// What whoever uses a text tower must know of it.
+public struct TextTowerSizes: Sendable, Equatable {
+    public let vocabularySize: Int
+    /// Number of positions, start and end token included.
+    public let contextLength: Int
+    /// Width of the hidden states.
+    public let width: Int
+    public let layers: Int
+    public let heads: Int
+    /// Width of the joint space; `nil` for a tower without a projection.
+    public let projection: Int?
+    /// What every row of tokens begins with, ends with, and may be filled up with.
+    public let startToken: Int32
+    public let endToken: Int32
+    public let padToken: Int32
 
-/// CLIP's text tower: a causal transformer; the end token's last state, projected, is the text's
-/// embedding.
+    /// Values in an embedding: the projection's width, or the hidden states' without one.
+    public var embeddingWidth: Int { projection ?? width }
+}
+
+/// What a sampler's conditioning is made of.
+public struct TextEncoding: Sendable {
+    /// One [tokens, W] for each state that was asked for, in that order, not normalised.
+    public let states: [[Float]]
+    /// [W]: the last state at the pooled position, after the final norm; `nil` unless asked for.
+    public let pooled: [Float]?
+    /// [D]: `pooled` through the projection; `pooled` itself without one.
+    public let embedding: [Float]?
+}
+
+/// Every layer's hidden states, and the last one normalised.
+public struct TextStates: Sendable {
+    /// The sum of token and position embeddings, then the residual stream after every block:
+    /// [layers + 1] states of [tokens, W], none of them normalised.
+    public let states: [[Float]]
+    /// [tokens, W]: the last of them after the final norm.
+    public let normalized: [Float]
+}
+
+/// A text tower of any family: rows of tokens to embeddings or to hidden states.
 ///
 /// Immutable: any number of threads may use it at once, each with a workspace of its own. The same
 /// tokens always give the same bits, whatever else is in their group or computed beside them.
-public final class TextTower: Sendable {
-    public let configuration: TextConfiguration
-    /// [V, W]
-    private let tokenEmbedding: [Float]
-    /// [C, W]
-    private let positionEmbedding: [Float]
-    private let layers: [TransformerLayer]
-    private let head: TowerHead
-    /// How the tower was asked for; text has no gradients. In int8 it computes in bf16, yet serves
-    /// scores alone, as the image tower beside it does.
-    public let options: ComputeOptions
-    /// How the weights are held.
-    private let heldOptions: ComputeOptions
-
-    /// - Throws: `EncoderError.tensor` when an array does not have the configuration's size,
-    ///   `.configuration` when the sizes themselves cannot be.
-    public init(
-        configuration: TextConfiguration, weights: TextWeights,
-        options: ComputeOptions = ComputeOptions()
-    ) throws(EncoderError) {
-        try options.check()
-        let check = WeightCheck(tower: "text tower")
-        let shape = TransformerShape(configuration)
-        try check.check(shape)
-        let width = configuration.width
-        try check.check(
-            "token embedding", weights.tokenEmbedding, [configuration.vocabularySize, width])
-        try check.check(
-            "position embedding", weights.positionEmbedding, [configuration.contextLength, width])
-        try check.check("final norm weight", weights.finalNormWeight, [width])
-        try check.check("final norm bias", weights.finalNormBias, [width])
-        try check.check(weights.layers, shape)
-        if let outputs = configuration.projection {
-            try check.check("projection", weights.projection ?? [], [outputs, width])
-        }
-
-        self.configuration = configuration
-        var options = options
-        options.gradients = false
-        self.options = options
-        options.precision = options.precision.ofText
-        heldOptions = options
-        tokenEmbedding = weights.tokenEmbedding
-        positionEmbedding = weights.positionEmbedding
-        layers = concurrentMap(weights.layers.count) { [options] in
-            TransformerLayer(weights.layers[$0], shape: shape, options: options)
-        }
-        head = TowerHead(
-            norm: LayerNorm(
-                gain: weights.finalNormWeight, bias: weights.finalNormBias, eps: configuration.eps),
-            projection: configuration.projection == nil ? nil : weights.projection, width: width,
-            outputs: configuration.projection, options: options)
-    }
-
-    /// Values in an embedding.
-    public var embeddingWidth: Int { configuration.embeddingWidth }
-
+///
+/// A group has up to the workspace's capacity of texts. Every method that takes texts throws
+/// `EncoderError.promptTooLong` for more tokens than the tower has positions, `.unsupported` for ids
+/// that it does not have, or none.
+public protocol TextTower: AnyObject, Sendable {
+    var sizes: TextTowerSizes { get }
+    /// How the tower was asked for.
+    var options: ComputeOptions { get }
     /// Memory that the weights take.
-    public var bytes: Int {
-        head.bytes + layers.reduce(0) { $0 + $1.bytes }
-            + (tokenEmbedding.count + positionEmbedding.count) * 4
-    }
-
-    /// Texts that are worth computing together; 1 on OpenBLAS, whose results depend on the number of
-    /// rows.
-    public var preferredGroup: Int { options.backend == .openblas ? 1 : 8 }
+    var bytes: Int { get }
+    /// Texts that are worth computing together; 1 where results depend on the number of rows.
+    var preferredGroup: Int { get }
+    /// Towers of equal kinds may use the same workspaces.
+    var workspaceKind: WorkspaceKind { get }
 
     /// Memory for one thread.
     ///
     /// - Parameters:
-    ///   - capacity: texts in the largest group, 1 on OpenBLAS.
+    ///   - capacity: texts in the largest group.
     ///   - slots: places of the team whose seats the workspace will be given.
-    public func makeWorkspace(capacity: Int = 1, slots: Int = 1) -> TextWorkspace {
-        TextWorkspace(
-            configuration, options: heldOptions,
-            capacity: options.backend == .openblas ? 1 : max(capacity, 1), slots: slots)
-    }
+    func makeWorkspace(capacity: Int, slots: Int) -> any TowerWorkspace
 
-    /// The position whose state is the pooled one: the first end token, or the highest id when the
-    /// configuration says so (the first of equals).
+    /// The position whose state is the pooled one.
     ///
     /// - Throws: `EncoderError.unsupported` when there is no such token.
-    public func pooledIndex(_ tokens: [Int32]) throws(EncoderError) -> Int {
-        let index =
-            switch configuration.pooling {
-            case .firstEnd: tokens.firstIndex(of: configuration.endToken)
-            case .highestToken:
-                // `max(by:)` would return the last of equals.
-                tokens.indices.min { (tokens[$1], $0) < (tokens[$0], $1) }
-            }
-        guard let index else {
-            throw .unsupported(
-                what: "tokens", expected: "an end token (\(configuration.endToken))",
-                actual: "\(tokens.count) tokens without one")
-        }
-        return index
+    func pooledIndex(_ tokens: [Int32]) throws(EncoderError) -> Int
+
+    /// Embeddings of a group of texts, [embeddingWidth] each, not normalised.
+    ///
+    /// - Parameter texts: start token … end token, padded or not.
+    func embed(
+        texts: [[Int32]], workspace: any TowerWorkspace
+    ) throws(EncoderError) -> [[Float]]
+
+    /// Some hidden states of a group of rows of tokens, for all their positions.
+    ///
+    /// - Parameters:
+    ///   - texts: rows of tokens, padded by the caller.
+    ///   - states: which; 0 is the sum of embeddings, `layers` the stream after the last block.
+    ///   - pooledAt: the position of each text's pooled vector (`pooledIndex(_:)` finds the usual
+    ///     one); `nil` when none is wanted.
+    ///   - hidden: for each text the positions that no position attends to, none of them the first;
+    ///     an empty range for none, `nil` for none in any text.
+    /// - Throws: also `EncoderError.unsupported` for a tower in int8.
+    func encode(
+        _ texts: [[Int32]], states: [Int], pooledAt: [Int]?, hiding hidden: [Range<Int>]?,
+        workspace: any TowerWorkspace
+    ) throws(EncoderError) -> [TextEncoding]
+
+    /// The final norm of states [T, W], as it stands behind the last block.
+    func normalized(_ states: [Float]) -> [Float]
+
+    /// Floating-point operations of the matrix products behind one embedding of `tokens` tokens, and
+    /// behind their hidden states after every block; two for each multiply-add.
+    func forwardFLOPs(tokens: Int) -> Int
+    func statesFLOPs(tokens: Int) -> Int
+}
+
+extension TextTower {
+    public var embeddingWidth: Int { sizes.embeddingWidth }
+
+    public func makeWorkspace(capacity: Int = 1) -> any TowerWorkspace {
+        makeWorkspace(capacity: capacity, slots: 1)
     }
 
-    /// The embedding of one text; see ``embed(texts:workspace:)``.
+    /// The embedding of one text.
     public func embed(
-        tokens: [Int32], workspace: TextWorkspace
+        tokens: [Int32], workspace: any TowerWorkspace
     ) throws(EncoderError) -> [Float] {
         try embed(texts: [tokens], workspace: workspace)[0]
     }
 
-    /// Embeddings of a group of texts, [embeddingWidth] each, not normalised.
-    ///
-    /// Tokens after the pooled one cannot reach it, so they are not computed; of the last block only
-    /// the pooled positions are; and what all texts of a group begin with is computed once.
-    ///
-    /// - Parameter texts: start token … end token, padded or not; up to the workspace's capacity.
-    /// - Throws: `EncoderError.promptTooLong` for more tokens than the tower has positions,
-    ///   `.unsupported` for ids that it does not have, or none.
-    public func embed(
-        texts: [[Int32]], workspace: TextWorkspace
-    ) throws(EncoderError) -> [[Float]] {
-        try check(texts, workspace)
-        guard !texts.isEmpty else { return [] }
-        var used: [ArraySlice<Int32>] = []
-        used.reserveCapacity(texts.count)
-        for tokens in texts { used.append(tokens[0...(try pooledIndex(tokens))]) }
-        let blocks = workspace.blocks
-        let (all, pooled) = rows(used, blocks)
-        let stream = blocks.stream(rows: all.count)
-        let prefix = sharedPrefix(used)
-        embedTokens(used[0].prefix(prefix), from: 0, into: stream)
-        var row = prefix
-        for tokens in used {
-            let own = tokens.dropFirst(prefix)
-            embedTokens(own, from: prefix, into: stream.rows(row..<row + own.count))
-            row += own.count
-        }
-        for (index, layer) in layers.enumerated() {
-            let own = index == layers.count - 1 ? pooled : all
-            layer.forward(
-                blocks.sharedState(own), rows: own, scratch: blocks.scratch,
-                meter: workspace.meter)
-        }
-        return workspace.meter.time(.pooling) {
-            head.forward(
-                blocks.pooled(count: used.count), workspace.head, keeping: nil,
-                seat: workspace.seat)
-        }
-    }
-
-    /// Every layer's hidden states, and the last one normalised.
-    public struct HiddenStates: Sendable {
-        /// The sum of token and position embeddings, then the residual stream after every block:
-        /// [layers + 1] states of [tokens, W], none of them normalised.
-        public let states: [[Float]]
-        /// [tokens, W]: the last of them after the final norm.
-        public let normalized: [Float]
+    /// As ``encode(_:states:pooledAt:hiding:workspace:)``, with every position seen.
+    public func encode(
+        _ texts: [[Int32]], states: [Int], pooledAt: [Int]?, workspace: any TowerWorkspace
+    ) throws(EncoderError) -> [TextEncoding] {
+        try encode(texts, states: states, pooledAt: pooledAt, hiding: nil, workspace: workspace)
     }
 
     /// Hidden states of one row of tokens, for all its positions.
     ///
     /// - Parameter tokens: at most as many as the context is long; padding is the caller's, and the
     ///   states at padded positions depend on it.
-    /// - Throws: `EncoderError.promptTooLong` for more tokens than the tower has positions,
-    ///   `.unsupported` for ids that it does not have, none, or a tower in int8.
     public func hiddenStates(
-        tokens: [Int32], workspace: TextWorkspace
-    ) throws(EncoderError) -> HiddenStates {
+        tokens: [Int32], workspace: any TowerWorkspace
+    ) throws(EncoderError) -> TextStates {
         let states = try encode(
-            [tokens], states: Array(0...layers.count), pooledAt: nil, workspace: workspace)[0]
+            [tokens], states: Array(0...sizes.layers), pooledAt: nil, workspace: workspace)[0]
             .states
-        let last = workspace.blocks.stream(rows: tokens.count)
-        head.normalize(last, into: last, seat: workspace.seat)
-        return HiddenStates(states: states, normalized: last.array())
-    }
-
-    /// What a sampler's conditioning is made of.
-    public struct Encoding: Sendable {
-        /// One [tokens, W] for each state that was asked for, in that order, not normalised.
-        public let states: [[Float]]
-        /// [W]: the last state at the pooled position, after the final norm; `nil` unless asked for.
-        public let pooled: [Float]?
-        /// [D]: `pooled` through the projection; `pooled` itself without one.
-        public let embedding: [Float]?
-    }
-
-    /// Some hidden states of a group of rows of tokens, for all their positions.
-    ///
-    /// Blocks behind the last state that is asked for run only when pooled vectors are, and the last of
-    /// them for the pooled positions alone.
-    ///
-    /// - Parameters:
-    ///   - texts: rows of tokens, padded by the caller; up to the workspace's capacity.
-    ///   - states: which; 0 is the sum of embeddings, `layers` the stream after the last block.
-    ///   - pooledAt: the position of each text's pooled vector (`pooledIndex(_:)` finds the usual
-    ///     one); `nil` when none is wanted.
-    ///   - hidden: for each text the positions that no position attends to, none of them the first;
-    ///     an empty range for none, `nil` for none in any text.
-    /// - Throws: as ``hiddenStates(tokens:workspace:)``.
-    public func encode(
-        _ texts: [[Int32]], states wanted: [Int], pooledAt: [Int]?,
-        hiding hidden: [Range<Int>]? = nil,
-        workspace: TextWorkspace
-    ) throws(EncoderError) -> [Encoding] {
-        try check(texts, workspace)
-        try options.precision.checkHiddenStates()
-        precondition(wanted.allSatisfy { (0...layers.count).contains($0) }, "no such state")
-        guard !texts.isEmpty else { return [] }
-        let blocks = workspace.blocks
-        let spans = spans(texts.map(\.count))
-        precondition(hidden.map { $0.count == texts.count } ?? true, "one range a text")
-        blocks.sequences.removeAll()
-        for (index, span) in spans.enumerated() {
-            blocks.sequences.append(text: span, hiding: hidden?[index] ?? 0..<0)
-        }
-        let count = spans.last?.upperBound ?? 0
-        let all = LayerRows(sequences: blocks.sequences, count: count, queries: nil)
-        var pooledRows: [Int] = []
-        pooledRows.reserveCapacity(texts.count)
-        blocks.pooledSequences.removeAll()
-        let isPooled = pooledAt != nil
-        if let pooledAt {
-            precondition(pooledAt.count == texts.count, "one position a text")
-            for (index, position) in pooledAt.enumerated() {
-                precondition(texts[index].indices.contains(position), "a position of another text")
-                pooledRows.append(spans[index].lowerBound + position)
-                blocks.pooledSequences.append(
-                    query: index, at: position, of: spans[index], hiding: hidden?[index] ?? 0..<0)
-            }
-        }
-        let pooledOnly = LayerRows(
-            sequences: blocks.pooledSequences, count: count, queries: pooledRows)
-        let stream = blocks.stream(rows: count)
-        for (tokens, span) in zip(texts, spans) {
-            embedTokens(tokens[...], from: 0, into: stream.rows(span))
-        }
-        let deepest = wanted.max() ?? 0
-        var kept = [Int: [[Float]]](minimumCapacity: wanted.count)
-        func keep(_ state: Int) {
-            if wanted.contains(state) { kept[state] = spans.map { stream.rows($0).array() } }
-        }
-        keep(0)
-        for (index, layer) in layers.enumerated() where index < deepest || isPooled {
-            let isLastOfPooled = index == layers.count - 1 && index >= deepest
-            let own = isLastOfPooled ? pooledOnly : all
-            layer.forward(
-                blocks.sharedState(own), rows: own, scratch: blocks.scratch,
-                meter: workspace.meter)
-            keep(index + 1)
-        }
-        var pooledStates: [[Float]] = []
-        var embeddings: [[Float]] = []
-        if isPooled {
-            let states = blocks.pooled(count: texts.count)
-            if deepest == layers.count {
-                for (index, row) in pooledRows.enumerated() {
-                    states.copyRow(index, from: stream, row: row)
-                }
-            }
-            embeddings = head.forward(states, workspace.head, keeping: nil, seat: workspace.seat)
-            head.normalize(states, into: states, seat: workspace.seat)
-            pooledStates = texts.indices.map { states.rows($0..<$0 + 1).array() }
-        }
-        return texts.indices.map { text in
-            Encoding(
-                states: wanted.map { kept[$0]?[text] ?? [] },
-                pooled: isPooled ? pooledStates[text] : nil,
-                embedding: isPooled ? embeddings[text] : nil)
-        }
-    }
-
-    /// Consecutive ranges of these lengths.
-    private func spans(_ lengths: [Int]) -> [Range<Int>] {
-        var start = 0
-        return lengths.map { length in
-            defer { start += length }
-            return start..<start + length
-        }
-    }
-
-    /// The final norm of states [T, W], as it stands behind the last block.
-    public func normalized(_ states: [Float]) -> [Float] {
-        let width = configuration.width
-        precondition(states.count % width == 0, "rows of the tower's width")
-        var result = states
-        result.withUnsafeMutableBufferPointer { buffer in
-            guard let start = buffer.baseAddress else { return }
-            let rows = Rows(start, rows: buffer.count / width, columns: width)
-            head.normalize(rows, into: rows, seat: .alone)
-        }
-        return result
-    }
-
-    /// How many tokens all texts begin with; every text keeps at least one of its own.
-    private func sharedPrefix(_ texts: [ArraySlice<Int32>]) -> Int {
-        guard texts.count > 1, let first = texts.first else { return 0 }
-        let shortest = texts.reduce(first.count) { min($0, $1.count) }
-        let length = (0..<shortest - 1).first { position in
-            texts.contains { $0[position] != first[position] }
-        }
-        return length ?? shortest - 1
-    }
-
-    /// The rows of a group's blocks: the shared prefix, then every text's own; and the last row of
-    /// each text alone for the last block.
-    private func rows(
-        _ texts: [ArraySlice<Int32>], _ blocks: TransformerWorkspace
-    ) -> (all: LayerRows, pooled: LayerRows) {
-        let prefix = sharedPrefix(texts)
-        blocks.sequences.removeAll()
-        blocks.pooledSequences.removeAll()
-        if prefix > 0 {
-            blocks.sequences.append(queries: 0..<prefix, position: 0, own: 0..<prefix)
-        }
-        var row = prefix
-        var last: [Int] = []
-        last.reserveCapacity(texts.count)
-        for (index, tokens) in texts.enumerated() {
-            let own = row..<row + tokens.count - prefix
-            blocks.sequences.append(queries: own, position: prefix, prefix: 0..<prefix, own: own)
-            blocks.pooledSequences.append(
-                queries: index..<index + 1, position: tokens.count - 1, prefix: 0..<prefix,
-                own: own)
-            row = own.upperBound
-            last.append(row - 1)
-        }
-        return (
-            LayerRows(sequences: blocks.sequences, count: row, queries: nil),
-            LayerRows(sequences: blocks.pooledSequences, count: row, queries: last)
-        )
-    }
-
-    /// Token and position embeddings of tokens that stand from a position on.
-    private func embedTokens(_ tokens: ArraySlice<Int32>, from first: Int, into stream: Rows) {
-        let width = configuration.width
-        tokenEmbedding.withUnsafeBufferPointer { table in
-            positionEmbedding.withUnsafeBufferPointer { positions in
-                guard let table = table.baseAddress, let positions = positions.baseAddress
-                else { return }
-                for (row, token) in tokens.enumerated() {
-                    gk_add(
-                        table + Int(token) * width, positions + (first + row) * width,
-                        stream.base + row * stream.stride, width)
-                }
-            }
-        }
-    }
-
-    private func check(_ texts: [[Int32]], _ workspace: TextWorkspace) throws(EncoderError) {
-        precondition(
-            workspace.configuration == configuration && workspace.options == heldOptions,
-            "the workspace of another tower")
-        precondition(texts.count <= workspace.capacity, "more texts than the workspace holds")
-        let vocabulary = 0..<Int32(clamping: configuration.vocabularySize)
-        for tokens in texts {
-            guard tokens.count <= configuration.contextLength else {
-                throw .promptTooLong(
-                    tokens: tokens.count, limit: configuration.contextLength, excess: "")
-            }
-            guard !tokens.isEmpty else {
-                throw .unsupported(what: "tokens", expected: "one or more", actual: "none")
-            }
-            if let foreign = tokens.first(where: { !vocabulary.contains($0) }) {
-                throw .unsupported(
-                    what: "tokens", expected: "ids below \(configuration.vocabularySize)",
-                    actual: "\(foreign)")
-            }
-        }
+        return TextStates(states: states, normalized: normalized(states[sizes.layers]))
     }
 }

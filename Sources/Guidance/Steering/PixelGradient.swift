@@ -19,11 +19,11 @@ public struct PixelGradient: Sendable {
         fileprivate let content: Content
         public let objective: PromptObjective
         /// The differentiable map for this H × W and the tower.
-        public let preprocessing: DifferentiablePreprocessing
+        public let preprocessing: ResampleMap
 
         /// - Parameter image: [3, H, W], nominally 0…1; values outside are not clamped.
         public init(
-            image: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing
+            image: [Float], objective: PromptObjective, preprocessing: ResampleMap
         ) {
             content = .image(image)
             self.objective = objective
@@ -32,7 +32,7 @@ public struct PixelGradient: Sendable {
 
         /// - Parameter pixels: what `preprocessing.forward` made of the image, [3, S, S].
         public init(
-            pixels: [Float], objective: PromptObjective, preprocessing: DifferentiablePreprocessing
+            pixels: [Float], objective: PromptObjective, preprocessing: ResampleMap
         ) {
             content = .pixels(pixels)
             self.objective = objective
@@ -56,26 +56,28 @@ public struct PixelGradient: Sendable {
     ///   length, or the way back left the finite numbers.
     /// - Throws: what the tower throws for pixels that are not its size, or without gradients.
     public static func gradients(
-        _ sources: [Source], tower: VisionTower, workspace: VisionWorkspace
+        _ sources: [Source], tower: any ImageTower, workspace: any ImageWorkspace
     ) throws(EncoderError) -> [Result<PixelGradient, EncoderError>] {
-        var evaluations: [Result<PromptObjective.Evaluation, EncoderError>] = []
         let pixels = workspace.meter.time(.preprocess) {
             sources.map(\.pixels)
         }
-        let results = try tower.gradients(pixels, workspace: workspace) { index, embedding in
-            let evaluation = Result { () throws(EncoderError) in
+        let tape = try tower.forward(pixels, to: .embedding, workspace: workspace)
+        let evaluations = zip(sources, tape.values).map { source, embedding in
+            Result { () throws(EncoderError) in
                 try ResultCheck.embedding(embedding, from: .image)
-                return sources[index].objective.evaluate(embedding)
+                return source.objective.evaluate(embedding)
             }
-            evaluations.append(evaluation)
-            // The others of the group go on.
-            return (try? evaluation.get().dEmbedding) ?? embedding.map { _ in 0 }
         }
+        let dPixels = tower.pullback(
+            zip(evaluations, tape.values).map { evaluation, embedding in
+                // The others of the group go on.
+                (try? evaluation.get().dEmbedding) ?? embedding.map { _ in 0 }
+            }, through: tape, workspace: workspace)
         return workspace.meter.time(.preprocessBackward) {
             sources.indices.map { index in
                 Result { () throws(EncoderError) in
                     let evaluation = try evaluations[index].get()
-                    let gradient = sources[index].preprocessing.backward(results[index].dPixels)
+                    let gradient = sources[index].preprocessing.pullback(dPixels[index])
                     try ResultCheck.finite(
                         [evaluation.loss, evaluation.score], from: .image, named: "a loss")
                     try ResultCheck.finite(gradient, from: .image, named: "a gradient")

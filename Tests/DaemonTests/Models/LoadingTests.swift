@@ -192,7 +192,7 @@ import Testing
             fixture.call("embed_image", [:], [picture]).error?.code == .shuttingDown)
         #expect(fixture.call("embed_text", LoadingTests.texts).error == nil)
         #expect(try fixture.finish() == false)
-        #expect(fixture.engine.registry.defaultModel.model.vision == nil)
+        #expect(fixture.engine.registry.defaultModel.model.image == nil)
         #expect(fixture.call("health").result["ready"] == false)
         fixture.engine.stop()
     }

@@ -3,7 +3,7 @@ import Encoders
 import Testing
 
 @Suite struct WorkerTests {
-    private func towers(_ names: [String]) throws -> [VisionTower] {
+    private func towers(_ names: [String]) throws -> [any ImageTower] {
         let registry = try ModelRegistry(
             sources: names.map {
                 ModelRegistry.Source(
@@ -11,13 +11,13 @@ import Testing
                     path: $0 == "default"
                         ? ModelRegistry.Source.embeddedPath : PipelineFixture.folder + "/sd1")
             })
-        return try registry.models.map { try #require($0.imageTower?.model.vision) }
+        return try registry.models.map { try #require($0.imageTower?.model.image) }
     }
 
     /// An address may be another tower's later; what a tower's memory depends on is its sizes.
     @Test func memoryGoesWithTheSizesOfATowerAndNotWithItsAddress() throws {
         let worker = Worker(index: 0, team: ComputeTeam(places: 1), activationBudget: 1 << 30)
-        var last: VisionWorkspace?
+        var last: (any ImageWorkspace)?
         for _ in 0..<3 {
             let tower = try towers(["default"])[0]
             let workspace = worker.workspace(for: tower)
@@ -26,7 +26,7 @@ import Testing
                 try tower.embed(
                     [Float](
                         repeating: 0.5,
-                        count: 3 * tower.configuration.imageSize * tower.configuration.imageSize),
+                        count: 3 * tower.sizes.imageSize * tower.sizes.imageSize),
                     workspace: workspace
                 ).allSatisfy(\.isFinite))
             last = workspace

@@ -10,9 +10,9 @@ import Testing
     @Test func theEmbeddedModelIsComplete() throws {
         let model = try CLIPModel.load(.embeddedDefault)
         #expect(model.text != nil)
-        #expect(model.vision != nil)
+        #expect(model.image != nil)
         #expect(model.tokenizer?.vocabularySize == model.configuration.text?.vocabularySize)
-        #expect(model.text?.embeddingWidth == model.vision?.embeddingWidth)
+        #expect(model.text?.embeddingWidth == model.image?.embeddingWidth)
         #expect(model.preprocessing?.height == model.configuration.vision?.imageSize)
         #expect(model.logitScale > 1)
         #expect(model.report.path == "embedded:default")
@@ -27,7 +27,7 @@ import Testing
         for check in checks {
             #expect(check.passed, "\(name): \(check.name): \(check.value), \(check.meaning)")
         }
-        #expect(checks.count == (model.vision == nil ? 0 : 6) + (model.text == nil ? 0 : 4))
+        #expect(checks.count == (model.image == nil ? 0 : 6) + (model.text == nil ? 0 : 4))
     }
 
     @Test func theEmbeddedModelPassesItsSelfCheck() throws {

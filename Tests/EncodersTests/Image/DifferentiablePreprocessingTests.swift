@@ -1,5 +1,6 @@
 import Encoders
 import Glibc
+import Guidance
 import Testing
 
 @Suite struct DifferentiablePreprocessingTests {
@@ -26,7 +27,7 @@ import Testing
                 // Square here, unlike in the table of resizes.
                 expectedPreprocessing.width = expectedPreprocessing.height
             }
-            let map = try DifferentiablePreprocessing(
+            let map = try ResampleMap(
                 expectedPreprocessing, height: height, width: width)
             let image = ImageFixtures.unit(3 * height * width, seed: seed)
             let pixels = map.forward(image)
@@ -37,7 +38,7 @@ import Testing
             #expect(valueError < 1e-5, "\(row): values off by \(valueError)")
 
             let dPixels = ImageFixtures.unit(pixels.count, seed: seed + 1).map { $0 - 0.5 }
-            let dImage = map.backward(dPixels)
+            let dImage = map.pullback(dPixels)
             let expectedGradient = Array(numbers[position..<position + n[6]])
             position += n[6]
             let sampled = stride(from: 0, to: dImage.count, by: n[5]).map { dImage[$0] }
@@ -63,20 +64,20 @@ import Testing
             let width = Int.random(in: 1...90, using: &random)
             let size = Int.random(in: 1...40, using: &random)
             let preprocessing = try ImageFixtures.configuration(name, size: size)
-            let map: DifferentiablePreprocessing
+            let map: ResampleMap
             do {
-                map = try DifferentiablePreprocessing(preprocessing, height: height, width: width)
+                map = try ResampleMap(preprocessing, height: height, width: width)
             } catch {
                 continue  // resized to nothing
             }
             let x = ImageFixtures.unit(3 * height * width, seed: trial).map { $0 - 0.5 }
             let y = ImageFixtures.unit(
-                3 * map.outputHeight * map.outputWidth, seed: trial + 1
+                3 * map.output.area, seed: trial + 1
             ).map { $0 - 0.5 }
             let constant = map.forward([Float](repeating: 0, count: x.count))
             let image = zip(map.forward(x), constant).map { Double($0 - $1) }
             let left = zip(image, y).reduce(0) { $0 + $1.0 * Double($1.1) }
-            let right = zip(x, map.backward(y)).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+            let right = zip(x, map.pullback(y)).reduce(0) { $0 + Double($1.0) * Double($1.1) }
             let scale =
                 (image.reduce(0) { $0 + $1 * $1 }).squareRoot() * Double(y.count).squareRoot()
             #expect(
@@ -96,7 +97,7 @@ import Testing
         for profile in ImagePreprocessing.Profile.allCases {
             for size in [20, 64, 90] {
                 let preprocessing = ImagePreprocessing(profile: profile, size: size)
-                let map = try DifferentiablePreprocessing(
+                let map = try ResampleMap(
                     preprocessing, height: height, width: width)
                 let floats = map.forward(image.unitPlanes(profile))
                 let rounded = try preprocessing.pixels(image)
@@ -109,7 +110,7 @@ import Testing
 
     @Test func takesSidesOfThousands() throws {
         for (height, width) in [(1, 20_000), (20_000, 1), (4_000, 3)] {
-            let map = try DifferentiablePreprocessing(
+            let map = try ResampleMap(
                 ImagePreprocessing(profile: .transformersPIL, size: 32), height: height,
                 width: width)
             let flat = [Float](repeating: 0.25, count: 3 * height * width)
@@ -124,7 +125,7 @@ import Testing
                     })
             }
             // A constant image moved by 1 moves every pixel by 1/std.
-            let gradient = map.backward([Float](repeating: 1, count: pixels.count))
+            let gradient = map.pullback([Float](repeating: 1, count: pixels.count))
             let sum = gradient.reduce(0) { $0 + Double($1) }
             let expected = ImagePreprocessing.clipStd.reduce(0) { $0 + 1024 / Double($1) }
             #expect(abs(sum - expected) < 1e-3 * expected)
@@ -134,7 +135,7 @@ import Testing
     @Test func refusesImpossibleSizes() {
         for (height, width) in [(0, 5), (5, -1), (.max, 3)] {
             #expect(throws: EncoderError.self) {
-                try DifferentiablePreprocessing(
+                try ResampleMap(
                     ImagePreprocessing(profile: .openCLIP, size: 32), height: height, width: width)
             }
         }

@@ -1,5 +1,6 @@
 import Encoders
 import Glibc
+import Guidance
 import Testing
 
 /// Timings of decode and preprocessing, beside which Tests/Generators/image_speed.py puts
@@ -32,12 +33,12 @@ struct ImageBenchmark {
             let openCLIP = ImagePreprocessing(profile: .openCLIP, size: 224)
             let first = try milliseconds { _ = try transformers.bytes(image) }
             let second = try milliseconds { _ = try openCLIP.bytes(image) }
-            let map = try DifferentiablePreprocessing(
+            let map = try ResampleMap(
                 transformers, height: image.height, width: image.width)
             let planes = image.unitPlanes(.transformersPIL)
             let pixels = map.forward(planes)
             let forward = milliseconds { _ = map.forward(planes) }
-            let backward = milliseconds { _ = map.backward(pixels) }
+            let backward = milliseconds { _ = map.pullback(pixels) }
             print(
                 "\(name): decode \(decode) ms, transformers \(first) ms, open_clip \(second) ms,",
                 "float forward \(forward) ms, backward \(backward) ms")

@@ -45,8 +45,8 @@ struct ParityChecks {
 
     func run() throws {
         if model.text != nil { try checkText() }
-        if model.vision != nil { try checkImage() }
-        if model.text != nil && model.vision != nil { try checkScores() }
+        if model.image != nil { try checkImage() }
+        if model.text != nil && model.image != nil { try checkScores() }
     }
 
     private func textEmbeddings() throws -> [[Float]] {
@@ -56,7 +56,7 @@ struct ParityChecks {
     }
 
     private func imageEmbeddings() throws -> [[Float]] {
-        let tower = try #require(model.vision)
+        let tower = try #require(model.image)
         let workspace = tower.makeWorkspace()
         return try expected.rows("image.pixels").map { try tower.embed($0, workspace: workspace) }
     }
@@ -78,7 +78,7 @@ struct ParityChecks {
     }
 
     private func checkImage() throws {
-        let tower = try #require(model.vision)
+        let tower = try #require(model.image)
         let pixels = try expected.rows("image.pixels")
         try compare("image embeddings", imageEmbeddings(), expected.rows("image.embeddings"))
         guard model.options.precision != .int8 else { return }

@@ -129,7 +129,7 @@ import Testing
         let loss = TestLoss(width: tower.embeddingWidth, seed: 4)
         let pixels = c.pixels(seed: 3)
         let kept = tower.makeWorkspace()
-        let recomputing = tower.makeWorkspace(activationBudget: 1)
+        let recomputing = tower.makeWorkspace(budget: 1)
         let expected = try tower.gradient(pixels, workspace: kept, dEmbedding: loss.gradient)
         let result = try tower.gradient(pixels, workspace: recomputing, dEmbedding: loss.gradient)
         #expect(recomputing.recomputesActivations && !kept.recomputesActivations)

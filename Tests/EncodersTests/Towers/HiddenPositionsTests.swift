@@ -10,7 +10,7 @@ import Testing
 
     @Test(arguments: TextCase.all) func matchesThePlainTower(c: TextCase) throws {
         let weights = c.weights(seed: 2)
-        let tower = try TextTower(configuration: c.configuration, weights: weights)
+        let tower = try CLIPTextTower(configuration: c.configuration, weights: weights)
         let workspace = tower.makeWorkspace()
         let layers = c.configuration.layers
         let tokens = c.tokens(content: 6, padded: 11, seed: 3)

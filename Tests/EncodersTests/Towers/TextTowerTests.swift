@@ -4,7 +4,7 @@ import Testing
 @Suite struct TextTowerTests {
     @Test(arguments: TextCase.all) func matchesThePlainTower(c: TextCase) throws {
         let weights = c.weights(seed: 2)
-        let tower = try TextTower(configuration: c.configuration, weights: weights)
+        let tower = try CLIPTextTower(configuration: c.configuration, weights: weights)
         let workspace = tower.makeWorkspace()
         for content in [0, 1, 4, c.configuration.contextLength - 2] {
             let tokens = c.tokens(
@@ -89,14 +89,14 @@ import Testing
         var weights = c.weights(seed: 1)
         weights.tokenEmbedding.removeLast()
         #expect {
-            try TextTower(configuration: c.configuration, weights: weights)
+            try CLIPTextTower(configuration: c.configuration, weights: weights)
         } throws: { error in
             (error as? EncoderError)?.description.contains("token embedding") == true
         }
         var configuration = c.configuration
         configuration.vocabularySize = .max
         #expect(throws: EncoderError.self) {
-            try TextTower(configuration: configuration, weights: c.weights(seed: 1))
+            try CLIPTextTower(configuration: configuration, weights: c.weights(seed: 1))
         }
     }
 }

@@ -58,8 +58,8 @@ struct VisionCase: Sendable, CustomTestStringConvertible {
 
     func tower(
         seed: Int = 1, _ options: ComputeOptions = ComputeOptions()
-    ) throws -> VisionTower {
-        try VisionTower(
+    ) throws -> CLIPImageTower {
+        try CLIPImageTower(
             configuration: configuration, weights: weights(seed: seed), options: options)
     }
 }
@@ -117,8 +117,10 @@ struct TextCase: Sendable, CustomTestStringConvertible {
         return ids
     }
 
-    func tower(seed: Int = 1, _ options: ComputeOptions = ComputeOptions()) throws -> TextTower {
-        try TextTower(configuration: configuration, weights: weights(seed: seed), options: options)
+    func tower(seed: Int = 1, _ options: ComputeOptions = ComputeOptions()) throws -> CLIPTextTower
+    {
+        try CLIPTextTower(
+            configuration: configuration, weights: weights(seed: seed), options: options)
     }
 }
 
@@ -157,4 +159,13 @@ struct TestLoss: Sendable {
     }
 
     func gradient(_ embedding: [Float]) -> [Float] { zip(c, embedding).map { $0 + $1 } }
+}
+
+extension ImageTower {
+    /// The stream before the first block and after every block, [layers + 1] of [T, W].
+    func hiddenStates(_ pixels: [Float], workspace: any ImageWorkspace) throws -> [[Float]] {
+        try (0...sizes.layers).map {
+            try hiddenStates([pixels], after: $0, workspace: workspace)[0]
+        }
+    }
 }

@@ -75,7 +75,7 @@ import Testing
             layers: randomLayers(12, width: 512, mlp: 2048, &random),
             finalNormWeight: random.floats(512), finalNormBias: random.floats(512),
             projection: random.floats(512 * 512))
-        let tower = try TextTower(configuration: configuration, weights: weights)
+        let tower = try CLIPTextTower(configuration: configuration, weights: weights)
         let workspace = tower.makeWorkspace()
         for count in [8, 77] {
             let tokens =

@@ -4,7 +4,7 @@ import Testing
 @Suite struct VisionTowerTests {
     @Test(arguments: VisionCase.all) func matchesThePlainTower(c: VisionCase) throws {
         let weights = c.weights(seed: 11)
-        let tower = try VisionTower(configuration: c.configuration, weights: weights)
+        let tower = try CLIPImageTower(configuration: c.configuration, weights: weights)
         let workspace = tower.makeWorkspace()
         for seed in 1...2 {
             let pixels = c.pixels(seed: seed)
@@ -25,7 +25,7 @@ import Testing
     /// below the tolerance: single pixels, and whole directions, which see every pixel.
     @Test(arguments: VisionCase.all) func gradientMatchesFiniteDifferences(c: VisionCase) throws {
         let weights = c.weights(seed: 5)
-        let tower = try VisionTower(configuration: c.configuration, weights: weights)
+        let tower = try CLIPImageTower(configuration: c.configuration, weights: weights)
         let pixels = c.pixels(seed: 3)
         let loss = TestLoss(width: tower.embeddingWidth, seed: 4)
         let result = try tower.gradient(
@@ -124,7 +124,7 @@ import Testing
         let workspace = try c.tower().makeWorkspace(capacity: 3)
         let before = workspace.bytes
         workspace.prepareForGradients()
-        let stated = VisionWorkspace.gradientBytes(
+        let stated = CLIPImageWorkspace.gradientBytes(
             c.configuration, precision: .f32, capacity: workspace.capacity, recomputes: false)
         // Patches, norms' statistics and rounding up to whole groups come on top.
         let rows = workspace.capacity * c.configuration.tokens
@@ -142,7 +142,7 @@ import Testing
         #expect(base.gradientFLOPs > 2 * base.forwardFLOPs)
         #expect(Double(base.gradientFLOPs) < 2.1 * Double(base.forwardFLOPs))
         func mebibytes(_ precision: Precision, recomputes: Bool) -> Int {
-            VisionWorkspace.gradientBytes(
+            CLIPImageWorkspace.gradientBytes(
                 base, precision: precision, capacity: 1, recomputes: recomputes) >> 20
         }
         #expect((15...18).contains(mebibytes(.f32, recomputes: false)))
@@ -158,7 +158,7 @@ import Testing
             var configuration = c.configuration
             change(&weights, &configuration)
             do {
-                _ = try VisionTower(configuration: configuration, weights: weights)
+                _ = try CLIPImageTower(configuration: configuration, weights: weights)
                 return "none"
             } catch {
                 return error.description

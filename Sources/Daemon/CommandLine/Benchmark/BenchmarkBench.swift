@@ -33,8 +33,8 @@ package final class BenchmarkBench: Sendable {
     package var works: [BenchmarkWork] {
         BenchmarkWork.allCases.filter { work in
             switch work {
-            case .image: model.vision != nil
-            case .gradient: model.vision?.hasGradients == true
+            case .image: model.image != nil
+            case .gradient: model.image?.hasGradients == true
             case .text: model.text != nil
             case .text77: model.text != nil && model.options.precision != .int8
             case .preprocess: model.preprocessing != nil && picture != nil
@@ -64,11 +64,10 @@ package final class BenchmarkBench: Sendable {
     /// Floating-point operations of the products that one item really needs.
     package func operations(_ work: BenchmarkWork) -> Int {
         switch work {
-        case .image: model.configuration.vision?.forwardFLOPs ?? 0
-        case .gradient: model.configuration.vision?.gradientFLOPs ?? 0
-        case .text: model.configuration.text?.forwardFLOPs(tokens: Self.shortTokens) ?? 0
-        case .text77:
-            model.configuration.text.map { $0.statesFLOPs(tokens: $0.contextLength) } ?? 0
+        case .image: model.image?.forwardFLOPs ?? 0
+        case .gradient: model.image?.gradientFLOPs ?? 0
+        case .text: model.text?.forwardFLOPs(tokens: Self.shortTokens) ?? 0
+        case .text77: model.text.map { $0.statesFLOPs(tokens: $0.sizes.contextLength) } ?? 0
         case .preprocess: 0
         }
     }
@@ -118,8 +117,8 @@ package final class BenchmarkBench: Sendable {
         var group = 1
         switch work {
         case .image, .gradient:
-            guard let tower = model.vision else { preconditionFailure("checked by run") }
-            let images = pixels(batch, size: tower.configuration.imageSize)
+            guard let tower = model.image else { preconditionFailure("checked by run") }
+            let images = pixels(batch, size: tower.sizes.imageSize)
             let target = (0..<tower.embeddingWidth).map { Float(($0 * 37) % 19) - 9 }
             group = tower.preferredGroup
             if work == .image {
@@ -142,8 +141,8 @@ package final class BenchmarkBench: Sendable {
             }
         case .text, .text77:
             guard let tower = model.text else { preconditionFailure("checked by run") }
-            let length = work == .text ? Self.shortTokens : tower.configuration.contextLength
-            let texts = tokens(batch, length: length, tower.configuration)
+            let length = work == .text ? Self.shortTokens : tower.sizes.contextLength
+            let texts = tokens(batch, length: length, tower.sizes)
             group = tower.preferredGroup
             if work == .text {
                 body = { items, worker throws(EncoderError) in
@@ -151,7 +150,7 @@ package final class BenchmarkBench: Sendable {
                         texts: Array(texts[items]), workspace: worker.workspace(for: tower))
                 }
             } else {
-                let last = tower.configuration.layers
+                let last = tower.sizes.layers
                 body = { items, worker throws(EncoderError) in
                     let encodings = try tower.encode(
                         Array(texts[items]), states: [last], pooledAt: nil,
@@ -203,15 +202,15 @@ package final class BenchmarkBench: Sendable {
 
     /// Rows of different tokens between a start and an end token.
     private func tokens(
-        _ count: Int, length: Int, _ configuration: TextConfiguration
+        _ count: Int, length: Int, _ sizes: TextTowerSizes
     ) -> [[Int32]] {
         var random = LinearRandom(state: 2)
         // Below the special tokens, which stand at the end of the vocabulary.
-        let ordinary = Float(max(configuration.vocabularySize - 300, 1))
+        let ordinary = Float(max(sizes.vocabularySize - 300, 1))
         return (0..<count).map { _ in
-            [configuration.startToken]
+            [sizes.startToken]
                 + (0..<max(length - 2, 0)).map { _ in Int32(random.next() * ordinary) }
-                + [configuration.endToken]
+                + [sizes.endToken]
         }
     }
 

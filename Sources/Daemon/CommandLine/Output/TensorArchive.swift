@@ -1,4 +1,4 @@
-package import Encoders
+import Encoders
 import IPC
 
 /// Several FP32 arrays in one file.

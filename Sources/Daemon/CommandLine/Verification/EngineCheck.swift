@@ -34,7 +34,7 @@ package enum EngineCheck {
                     ).rows("embeddings", count: texts.count)[0]
                 })
         }
-        guard let size = model.vision?.configuration.imageSize else { return checks }
+        guard let size = model.image?.sizes.imageSize else { return checks }
         let pictures = (0..<5).map { Picture(seed: $0, side: size + 7).input }
         func inputs(_ isBatch: Bool) -> [Input] { isBatch ? pictures : [pictures[0]] }
         checks.append(

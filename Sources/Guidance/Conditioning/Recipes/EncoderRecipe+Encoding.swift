@@ -55,7 +55,7 @@ extension EncoderRecipe {
         _ encoder: TextEncoder, clipSkip: Int
     ) throws(GuidanceError) -> Int {
         try stateIndex(
-            layers: encoder.configuration.layers, isTrimmed: encoder.isTrimmed, clipSkip: clipSkip)
+            layers: encoder.sizes.layers, isTrimmed: encoder.isTrimmed, clipSkip: clipSkip)
     }
 
     /// Runs rows of tokens together.
@@ -68,7 +68,7 @@ extension EncoderRecipe {
     ///   - state: of `stateIndex`.
     public func encode(
         rows: [[Int32]], endIndices: [Int], hiding hidden: [Range<Int>], state: Int,
-        wantsHidden: Bool, encoder: TextEncoder, workspace: TextWorkspace
+        wantsHidden: Bool, encoder: TextEncoder, workspace: any TowerWorkspace
     ) throws(EncoderError) -> [EncodedRow] {
         // Nothing behind the end token can reach it.
         let needed =

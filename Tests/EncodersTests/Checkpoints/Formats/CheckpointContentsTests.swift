@@ -34,7 +34,7 @@ import Testing
         for tower in contents.towers {
             let model = try CLIPModel.load(tower)
             #expect((model.text != nil) == (tower.configuration.text != nil))
-            #expect((model.vision != nil) == (tower.configuration.vision != nil))
+            #expect((model.image != nil) == (tower.configuration.vision != nil))
             #expect(model.fingerprint.count == 32)
             let named = try CLIPModel.load(
                 path: FormatFixture.path(name) + "#" + tower.role.rawValue)

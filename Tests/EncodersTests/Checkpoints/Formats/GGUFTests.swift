@@ -33,7 +33,7 @@ import Testing
         }
         #expect(try FormatFixture.digests(tower) == expected)
         let model = try CLIPModel.load(tower)
-        #expect(model.text?.configuration.heads == (tower.configuration.text == nil ? nil : 4))
+        #expect(model.text?.sizes.heads == (tower.configuration.text == nil ? nil : 4))
     }
 
     @Test(arguments: [

@@ -1,12 +1,10 @@
-/// The memory in which one thread at a time runs an image tower over a group of images, allocated
-/// once.
-///
-/// Nothing in it carries over from one group to the next.
-public final class VisionWorkspace {
+/// The memory of a CLIP image tower.
+public final class CLIPImageWorkspace: ImageWorkspace {
     let configuration: VisionConfiguration
     let options: ComputeOptions
-    /// Images in the largest group.
     public let capacity: Int
+    /// The number of the run that it is in, or was in last.
+    private(set) var run = 0
     let blocks: TransformerWorkspace
     let head: HeadMemory
     /// [N·(T − 1), 3·P·P] in the element: the images, patch by patch.
@@ -61,24 +59,21 @@ public final class VisionWorkspace {
             sequences: capacity, rows: capacity * configuration.tokens, slots: slots)
     }
 
-    /// The thread's seat while it computes here; helpers of its team then join in.
+    /// What a tape of an earlier run stands on may be written over from now on.
+    func beginRun() { run += 1 }
+
     public var seat: ComputeSeat {
         get { blocks.seat }
         set { blocks.seat = newValue }
     }
 
-    /// Receives the time of each stage, when set.
     public var meter: StageMeter? {
         get { blocks.meter }
         set { blocks.meter = newValue }
     }
 
-    /// Whether gradients recompute activations layer by layer, since keeping them all would have
-    /// taken more than the budget.
     public var recomputesActivations: Bool { blocks.recomputes }
 
-    /// Allocates what gradients need on top; `VisionTower.gradients` calls it, and it does nothing the
-    /// second time.
     public func prepareForGradients() {
         blocks.prepareForGradients(budget: budget)
         guard tape == nil else { return }

@@ -184,12 +184,14 @@ final class TransformerWorkspace {
             output: own)
     }
 
-    /// [R, W]: the stream before a layer, in a forward that keeps its state.
+    /// [R, W]: the stream before a layer, or after the last, in a forward that keeps its state.
     func keptStream(_ layer: Int, rows: Int) -> Rows {
-        requireTape().streams[layer].view.rows(0..<rows)
+        let streams = requireTape().streams
+        return layer < streams.count ? streams[layer].view.rows(0..<rows) : stream(rows: rows)
     }
 
-    /// The state of one layer, kept for the backward. The last layer's output is the pooled stream.
+    /// The state of one layer, kept for the backward. The last layer's output is the pooled stream, or
+    /// when all rows are answered the shared one.
     func keptState(layer: Int, _ rows: LayerRows) -> LayerState {
         let tape = requireTape()
         let own = tape.layers[recomputes ? 0 : layer]
@@ -202,9 +204,8 @@ final class TransformerWorkspace {
             middle: own.middle.view.rows(0..<rows.queryCount),
             mlpNorm: NormStatistics(statistics.rows(2..<4)),
             preActivation: own.preActivation.view.rows(0..<rows.queryCount),
-            output: isLast
-                ? pooled(count: rows.queryCount)
-                : tape.streams[layer + 1].view.rows(0..<rows.count))
+            output: isLast && rows.queries != nil
+                ? pooled(count: rows.queryCount) : keptStream(layer + 1, rows: rows.count))
     }
 
     /// [R, W]: the gradient that runs down the residual stream.

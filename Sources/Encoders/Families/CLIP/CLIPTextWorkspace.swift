@@ -1,10 +1,7 @@
-/// The memory in which one thread at a time runs a text tower over a group of texts, allocated once.
-///
-/// Nothing in it carries over from one group to the next.
-public final class TextWorkspace {
+/// The memory of a CLIP text tower.
+public final class CLIPTextWorkspace: TowerWorkspace {
     let configuration: TextConfiguration
     let options: ComputeOptions
-    /// Texts in the largest group.
     public let capacity: Int
     let blocks: TransformerWorkspace
     let head: HeadMemory
@@ -23,18 +20,15 @@ public final class TextWorkspace {
             element: options.precision.activations)
     }
 
-    /// The thread's seat while it computes here; helpers of its team then join in.
     public var seat: ComputeSeat {
         get { blocks.seat }
         set { blocks.seat = newValue }
     }
 
-    /// Receives the time of each stage, when set.
     public var meter: StageMeter? {
         get { blocks.meter }
         set { blocks.meter = newValue }
     }
 
-    /// Bytes held now.
     public var bytes: Int { blocks.bytes + head.bytes }
 }

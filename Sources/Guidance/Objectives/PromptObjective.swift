@@ -1,3 +1,5 @@
+public import Encoders
+
 /// What an image is steered towards: prompts with weights, under one loss.
 ///
 /// L(x) = Σₚ wₚ·loss(x, p) / |Σₚ wₚ|. A negative weight steers away from its prompt.
@@ -94,5 +96,14 @@ public struct PromptObjective: Sendable {
             }
         }
         return Evaluation(loss: Float(value), score: Float(score), dEmbedding: gradient)
+    }
+}
+
+extension PromptObjective: ObjectiveTerm {
+    public var output: TowerOutput { .embedding }
+
+    public func value(at embedding: [Float]) -> TermValue {
+        let evaluation = evaluate(embedding)
+        return TermValue(loss: Double(evaluation.loss), dOutput: evaluation.dEmbedding)
     }
 }
