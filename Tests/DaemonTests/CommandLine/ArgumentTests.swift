@@ -114,9 +114,8 @@ func parse<Command: ParsableCommand>(
         let command = try parse(
             "serve", "--bind", "ipc:///a", "--bind", "tcp://127.0.0.1:*", "--threads", "3",
             as: ServeCommand.self)
-        let settings = try command.flags()
-        #expect(settings.bind?.value == ["ipc:///a", "tcp://127.0.0.1:*"])
-        #expect(settings.threads?.value == 3)
+        #expect(command.settings.bind == ["ipc:///a", "tcp://127.0.0.1:*"])
+        #expect(command.settings.threads == ["3"])
     }
 
     @Test(arguments: [

@@ -1,4 +1,6 @@
+import ArgumentParser
 import Daemon
+import Encoders
 import JSON
 import Testing
 

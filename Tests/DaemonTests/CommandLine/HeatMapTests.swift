@@ -63,7 +63,7 @@ import Testing
         let map = HeatMap(PixelMap(values: values, height: height, width: width), over: file)
         let picture = try PNGDecoder.decode(try map.png(), limits: ImageLimits())
         #expect(picture.width == width && picture.height == height)
-        let planes = picture.unitPlanes(.transformers)
+        let planes = picture.unitPlanes(.transformersPIL)
         let hottest = planes[2 * width + 3]
         #expect(planes[..<(height * width)].allSatisfy { $0 <= hottest })
         #expect(planes[..<(height * width)].count { $0 == hottest } == 1)
