@@ -368,6 +368,19 @@ def test_large_calls_are_cut_by_number_frames_and_bytes() -> None:
     assert sum(cut(small, limits(images=7)), []) == list(range(70))
 
 
+def test_large_calls_are_cut_by_pixels_and_by_bytes_of_replies() -> None:
+    # 4 pixels an image: of arrays, of files, and of both.
+    arrays, files = [bytes_image(2, 2)] * 5, [png(bytes_image(2, 2))] * 5
+    for images in (arrays, files, [np.zeros((5, 3, 2, 2), np.float32)], [arrays[0], *files[:4]]):
+        assert [len(part) for part in cut(images, limits(request_pixels=9))] == [2, 2, 1]
+        assert [len(part) for part in cut(images, limits(queued_pixels=8))] == [2, 2, 1]
+        assert [len(part) for part in cut(images, limits(request_pixels=1))] == [1] * 5
+        found = batches(list_images(images), limits(reply_bytes=3 * 12 * 4), reply_bytes=12)
+        assert [len(batch.indices) for batch in found] == [3, 2]
+    damaged = [b"\x89PNG\r\n\x1a\n" + bytes(size) for size in (0, 4, 16, 40)]
+    assert [len(part) for part in cut(damaged, limits(request_pixels=9))] == [4]
+
+
 def test_an_array_is_cut_without_a_copy() -> None:
     array = RNG.random((5, 3, 4, 4), dtype=np.float32)
     found = list(batches(list_images([array]), limits(request_bytes=2 * 192)))
