@@ -18,6 +18,7 @@ from guidanced.errors import ItemFailure
 from guidanced.images import MERGE_LIMIT, Batch, batches, list_images
 from guidanced.limits import Limits
 from guidanced.pieces import read, shape_of
+from guidanced.pillow import _png
 from guidanced.wire import Input
 
 RNG = np.random.default_rng(7)
@@ -377,6 +378,8 @@ def test_large_calls_are_cut_by_pixels_and_by_bytes_of_replies() -> None:
         assert [len(part) for part in cut(images, limits(request_pixels=1))] == [1] * 5
         found = batches(list_images(images), limits(reply_bytes=3 * 12 * 4), reply_bytes=12)
         assert [len(batch.indices) for batch in found] == [3, 2]
+    large = _png((4096, 2048), 8, 0, np.zeros((1, 1), np.uint8), [])  # 8 Mi pixels, or so it says
+    assert [len(part) for part in cut([large] * 5, limits())] == [2, 2, 1]
     damaged = [b"\x89PNG\r\n\x1a\n" + bytes(size) for size in (0, 4, 16, 40)]
     assert [len(part) for part in cut(damaged, limits(request_pixels=9))] == [4]
 

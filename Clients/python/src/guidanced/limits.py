@@ -18,6 +18,9 @@ TEXTS = 256
 REQUEST_BYTES = 64 << 20
 """Bytes of images in one request, unless a single image is larger."""
 
+PIXELS = 16 << 20
+"""Decoded pixels in one request, unless a single image has more; their gradients are 192 MiB."""
+
 HEADER_RESERVE = 16 << 10
 """Bytes of a header kept free for what is not texts and images."""
 
@@ -89,7 +92,8 @@ class Limits:
 
     def pixels_at_once(self, reply_bytes: int) -> int:
         """Decoded pixels in one request, for an operation that answers so many bytes for each."""
-        return min(self.request_pixels, self.reply_bytes // reply_bytes if reply_bytes else 1 << 62)
+        fitting = self.reply_bytes // reply_bytes if reply_bytes else PIXELS
+        return min(PIXELS, self.request_pixels, fitting)
 
     @property
     def texts_at_once(self) -> int:
