@@ -39,7 +39,9 @@ LAYERS = (
     ("transport", "async_transport"),
     ("client_base", "async_client_base"),
     ("client", "async_client"),
-    ("diffusers", "search", "torch"),
+    ("search", "torch"),
+    ("rerank",),
+    ("diffusers",),
     ("__init__",),
 )
 #: What the client needs besides the standard library, and where; everything else is optional, and

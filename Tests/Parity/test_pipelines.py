@@ -21,7 +21,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from guidanced import Client  # noqa: E402
-from guidanced.diffusers import encode, encode_image, recipe_of  # noqa: E402
+from guidanced.diffusers import best_of, encode, encode_image, recipe_of  # noqa: E402
 
 PROMPTS = ["a portrait of an old sailor", "a red circle on a blue background, oil painting"]
 NEGATIVES = ["blurry", "text, watermark"]
@@ -186,3 +186,30 @@ def test_image_conditioning(pipes: dict[str, Any], g: Client) -> None:
     ours = encode_image(pipe, pictures, client=g, model="sd1", plus=True)["ip_adapter_image_embeds"]
     close(ours[0], torch.stack([zeros, states]))
     close(encode_image("unclip", pictures, client=g, model="sd1")["image_embeds"], plain)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_best_of_several(pipes: dict[str, Any], g: Client, batch: int) -> None:
+    pipe = pipes["sd1"]
+    pipe.set_progress_bar_config(disable=True)
+    vectors = encode(pipe, PROMPTS[0], client=g, model="sd1")
+    state = torch.random.get_rng_state()
+    # The tiny pipelines have no image tower: another one judges.
+    found = best_of(
+        pipe, PROMPTS[0], 5, 5, client=Judge(), seed=20, batch=batch, num_inference_steps=2, **vectors
+    )
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for chosen in found:
+        generator = torch.Generator("cpu").manual_seed(20 + chosen.index)
+        alone = pipe(num_inference_steps=2, generator=generator, **vectors).images[0]
+        away = np.asarray(alone, np.float64) - np.asarray(chosen.image, np.float64)
+        assert np.abs(away).max() <= 1
+    means = [np.asarray(chosen.image).mean() for chosen in found]
+    assert means == sorted(means, reverse=True)
+
+
+class Judge:
+    """Prefers light pictures."""
+
+    def score(self, pictures: list[Any], prompt: str, **_: Any) -> np.ndarray:
+        return np.array([[np.asarray(picture).mean()] for picture in pictures])

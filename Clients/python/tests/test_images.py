@@ -19,6 +19,7 @@ from guidanced.errors import ItemFailure
 from guidanced.images import MERGE_LIMIT, Batch, batches, list_images
 from guidanced.limits import Limits
 from guidanced.pieces import read, shape_of
+from guidanced.pillow import _png
 from guidanced.wire import Input
 
 RNG = np.random.default_rng(7)
@@ -367,6 +368,21 @@ def test_large_calls_are_cut_by_number_frames_and_bytes() -> None:
     assert [len(part) for part in cut(small[:9], limits(queued_bytes=24))] == [2, 2, 2, 2, 1]
     assert [len(part) for part in cut(small[:9], limits(header_bytes=2000))] == [4, 4, 1]
     assert sum(cut(small, limits(images=7)), []) == list(range(70))
+
+
+def test_large_calls_are_cut_by_pixels_and_by_bytes_of_replies() -> None:
+    # 4 pixels an image: of arrays, of files, and of both.
+    arrays, files = [bytes_image(2, 2)] * 5, [png(bytes_image(2, 2))] * 5
+    for images in (arrays, files, [np.zeros((5, 3, 2, 2), np.float32)], [arrays[0], *files[:4]]):
+        assert [len(part) for part in cut(images, limits(request_pixels=9))] == [2, 2, 1]
+        assert [len(part) for part in cut(images, limits(queued_pixels=8))] == [2, 2, 1]
+        assert [len(part) for part in cut(images, limits(request_pixels=1))] == [1] * 5
+        found = batches(list_images(images), limits(reply_bytes=3 * 12 * 4), reply_bytes=12)
+        assert [len(batch.indices) for batch in found] == [3, 2]
+    large = _png((4096, 2048), 8, 0, np.zeros((1, 1), np.uint8), [])  # 8 Mi pixels, or so it says
+    assert [len(part) for part in cut([large] * 5, limits())] == [2, 2, 1]
+    damaged = [b"\x89PNG\r\n\x1a\n" + bytes(size) for size in (0, 4, 16, 40)]
+    assert [len(part) for part in cut(damaged, limits(request_pixels=9))] == [4]
 
 
 def test_an_array_is_cut_without_a_copy() -> None:

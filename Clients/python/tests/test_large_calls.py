@@ -100,6 +100,7 @@ class Daemon:
             "rows": [{"prompt": i, "weight": 1} for i in range(len(prompts))],
             "prompts": [{"text": text} for text in prompts],
             "cache": {"cached": 1, "rows": len(prompts)},
+            "loras": [{"name": "ink"}, *({"name": p, "prompt": i} for i, p in enumerate(prompts))],
         }
         outputs = {"hidden_states": of(prompts), "negative_hidden_states": of(negative)}
         if params.get("steps"):
@@ -306,6 +307,7 @@ def test_conditioning_in_parts(daemon, header: int, most: int, negative: Any) ->
     assert np.array_equal(found.negative_hidden_states, whole.negative_hidden_states)
     assert found.report["rows"] == whole.report["rows"]
     assert found.report["prompts"] == whole.report["prompts"]
+    assert found.report["loras"] == whole.report["loras"] and len(found.report["loras"]) == 8
     assert found.report["cache"]["rows"] == 7
 
 

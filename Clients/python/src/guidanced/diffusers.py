@@ -16,7 +16,10 @@ from .arguments import Texts
 from .client import Client
 from .errors import ArgumentError
 from .images import Images
+from .rerank import Chosen, best_of, rerank
 from .results import Conditioning, FloatArray
+
+__all__ = ["Chosen", "best_of", "encode", "encode_image", "recipe_of", "rerank"]
 
 _T5_TOKENS = 256
 """diffusers' default ``max_sequence_length`` of Stable Diffusion 3; FLUX.1's is 512."""

@@ -59,12 +59,14 @@ class Batch:
     pieces: list[Piece] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
     size: int = 0
+    pixels: int = 0
 
     def add(self, piece: Piece, first: int) -> None:
         """Puts a piece, whose items are numbered from ``first``, behind the others."""
         self.pieces.append(piece)
         self.indices += range(first, first + piece.count)
         self.size += piece.size
+        self.pixels += piece.pixels * piece.count
 
     def inputs(self) -> list[Input]:
         """The request's inputs; runs of small raw arrays of equal shape are joined in order."""
@@ -148,8 +150,15 @@ def whole_batch(listed: Listed, limits: Limits) -> Batch:
     return batch
 
 
-def batches(listed: Listed, limits: Limits) -> Iterator[Batch | ItemFailure]:
-    """The images cut into requests, each read only when its turn comes, and what failed unsent."""
+def batches(
+    listed: Listed, limits: Limits, reply_bytes: int = 0
+) -> Iterator[Batch | ItemFailure]:
+    """The images cut into requests, each read only when its turn comes, and what failed unsent.
+
+    Args:
+        reply_bytes: of the operation's outputs, for each pixel.
+    """
+    pixels = limits.pixels_at_once(reply_bytes)
     # Up to so many images are one request.
     most = limits.images_at_once if listed.count > FEWEST_IMAGES else limits.images
     batch = Batch()
@@ -167,11 +176,16 @@ def batches(listed: Listed, limits: Limits) -> Iterator[Batch | ItemFailure]:
         each = piece.size // piece.count
         start = 0
         while start < piece.count:
-            if batch.pieces and _is_full(batch, each, most, limits):
+            if batch.pieces and (
+                _is_full(batch, each, most, limits) or batch.pixels + piece.pixels > pixels
+            ):
                 yield batch
                 batch = Batch()
-            fitting = max(1, (limits.bytes_at_once - batch.size) // max(each, 1))
-            end = min(piece.count, start + fitting, start + most - len(batch.indices))
+            fitting = min(
+                (limits.bytes_at_once - batch.size) // max(each, 1),
+                (pixels - batch.pixels) // max(piece.pixels, 1),
+            )
+            end = min(piece.count, start + max(1, fitting), start + most - len(batch.indices))
             batch.add(piece.part(start, end), indices[start])
             start = end
     if batch.pieces:

@@ -18,6 +18,9 @@ TEXTS = 256
 REQUEST_BYTES = 64 << 20
 """Bytes of images in one request, unless a single image is larger."""
 
+PIXELS = 16 << 20
+"""Decoded pixels in one request, unless a single image has more; their gradients are 192 MiB."""
+
 HEADER_RESERVE = 16 << 10
 """Bytes of a header kept free for what is not texts and images."""
 
@@ -33,6 +36,8 @@ class Limits:
         header_bytes: of a header, also of a reply's.
         inputs: frames.
         request_bytes: of all frames together, and what may wait for work at all.
+        request_pixels: decoded pixels of all images together.
+        reply_bytes: of all outputs together.
         images: items.
         texts: prompts, texts, or labels × templates.
         text_bytes: of one text.
@@ -42,6 +47,8 @@ class Limits:
     header_bytes: int = 1 << 20
     inputs: int = 1024
     request_bytes: int = 256 << 20
+    request_pixels: int = 1 << 30
+    reply_bytes: int = 1 << 30
     images: int = 4096
     texts: int = 16_384
     text_bytes: int = 1 << 20
@@ -65,6 +72,8 @@ class Limits:
             request_bytes=limit(
                 "request_bytes", "in_flight_bytes", "queued_bytes", default=cls.request_bytes
             ),
+            request_pixels=limit("request_pixels", "queued_pixels", default=cls.request_pixels),
+            reply_bytes=limit("reply_bytes", "queued_reply_bytes", default=cls.reply_bytes),
             images=limit("images", default=cls.images),
             texts=limit("texts", default=cls.texts),
             text_bytes=limit("text_bytes", default=cls.text_bytes),
@@ -80,6 +89,11 @@ class Limits:
     def bytes_at_once(self) -> int:
         """Bytes of images in one request of a large call."""
         return min(REQUEST_BYTES, self.request_bytes)
+
+    def pixels_at_once(self, reply_bytes: int) -> int:
+        """Decoded pixels in one request, for an operation that answers so many bytes for each."""
+        fitting = self.reply_bytes // reply_bytes if reply_bytes else PIXELS
+        return min(PIXELS, self.request_pixels, fitting)
 
     @property
     def texts_at_once(self) -> int:

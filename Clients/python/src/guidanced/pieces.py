@@ -45,6 +45,19 @@ class Piece:
         """Bytes of the frame."""
         return len(as_frame(self.input.payload))
 
+    @property
+    def pixels(self) -> int:
+        """Height × width of one item; 0 for a file that does not say it in its first bytes."""
+        data, shape = self.input.payload, self.input.shape
+        if self.input.datatype == "UINT8":
+            return shape[1] * shape[2]
+        if self.input.datatype != "BYTES":
+            return shape[2] * shape[3]
+        header = bytes(data[:24]) if isinstance(data, bytes) else b""
+        if not header.startswith(_PNG) or header[12:16] != b"IHDR":
+            return 0
+        return int.from_bytes(header[16:20], "big") * int.from_bytes(header[20:24], "big")
+
     def part(self, start: int, end: int) -> Piece:
         """Some of the items, without a copy."""
         if start == 0 and end == self.count:

@@ -52,7 +52,9 @@ def gradient(
     wording, _ = prompts_of(
         prompts, params, images=listed.count, pairwise=pairwise, long_prompts=long_prompts
     )
-    outcome = yield from over_images(session, "gradient", listed, params, wording, model)
+    outcome = yield from over_images(
+        session, "gradient", listed, params, wording, model, reply_bytes=12
+    )
     result = Gradient(
         _gradients(outcome, listed),
         outcome.rows("loss", ()),

@@ -151,8 +151,9 @@ def over_images(
     params: Mapping[str, Any],
     wording: Wording,
     model: str | None,
+    reply_bytes: int = 0,
 ) -> Plan[Outcome]:
-    """The replies of an operation to all images.
+    """The replies of an operation to all images, ``reply_bytes`` for each of their pixels.
 
     Texts of several requests are encoded once, by ``prepare``. A request that the daemon finds too
     large is sent in halves; a single image that fails its request fails alone.
@@ -161,7 +162,7 @@ def over_images(
     outcome = Outcome(listed.count)
     request = _Request(session, op, params, wording, model)
     try:
-        for batch, is_only in _with_foresight(batches(listed, limits), outcome):
+        for batch, is_only in _with_foresight(batches(listed, limits, reply_bytes), outcome):
             if not is_only:
                 yield from request.encode_texts()
             yield from _send(request, batch, outcome)
