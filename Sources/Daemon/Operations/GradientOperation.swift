@@ -58,19 +58,20 @@ enum GradientOperation: Operation {
         let prepared = PreparedImages(count: images.count, side: side)
         let stages = prepared.stages(
             preparationBytes: { images.preparationBytes($0, asFloats: true) },
-            runBytes: { images.size($0)?.floatBytes ?? 0 }
-        ) { item, worker throws(WireFault) in
-            try prepare(images, item, side, worker)
-        } run: { items, worker in
-            guard case .success(let all) = objectives[0] else { return }
-            // The budget for activations may allow fewer at a time than the tower prefers.
-            let most = worker.gradientWorkspace(for: side.tower).capacity
-            for start in stride(from: items.lowerBound, to: items.upperBound, by: most) {
-                differentiate(
-                    prepared, start..<min(start + most, items.upperBound), side,
-                    { all[pairwise ? $0 : 0] }, worker, gradients, into: computed)
-            }
-        }
+            runBytes: { images.size($0)?.floatBytes ?? 0 },
+            prepare: { item, worker throws(WireFault) in
+                try prepare(images, item, side, worker)
+            },
+            run: { items, worker in
+                guard case .success(let all) = objectives[0] else { return }
+                // The budget for activations may allow fewer at a time than the tower prefers.
+                let most = worker.gradientWorkspace(for: side.tower).capacity
+                for start in stride(from: items.lowerBound, to: items.upperBound, by: most) {
+                    differentiate(
+                        prepared, start..<min(start + most, items.upperBound), side,
+                        { all[pairwise ? $0 : 0] }, worker, gradients, into: computed)
+                }
+            })
         return WorkPlan(stages: prompts.stages + [combine] + stages, isReplyThere: true) {
             () throws(WireFault) in
             if case .failure(let fault) = objectives[0] { throw fault }

@@ -24,28 +24,29 @@ struct ImageStage: Sendable {
     var stages: [WorkPlan.Stage] {
         prepared.stages(
             preparationBytes: { [images] in images.preparationBytes($0, asFloats: false) },
-            prepare: prepare
-        ) { items, worker in
-            // Images that cannot be read fail alone; the others of the group are encoded together.
-            var ready: [(item: Int, pixels: [Float])] = []
-            for item in items {
-                do throws(WireFault) {
-                    ready.append((item, try prepared.take(item).pixels))
-                } catch {
-                    slots[item] = .failure(error)
-                }
+            prepare: prepare, run: encode)
+    }
+
+    /// Images that cannot be read fail alone; the others of the group are encoded together.
+    private func encode(_ items: Range<Int>, _ worker: Worker) {
+        var ready: [(item: Int, pixels: [Float])] = []
+        for item in items {
+            do throws(WireFault) {
+                ready.append((item, try prepared.take(item).pixels))
+            } catch {
+                slots[item] = .failure(error)
             }
-            let results = Result { () throws(EncoderError) in
-                try side.tower.embed(
-                    images: ready.map(\.pixels), workspace: worker.workspace(for: side.tower))
-            }
-            for (index, entry) in ready.enumerated() {
-                slots[entry.item] = Result { () throws(EncoderError) in
-                    let embedding = try results.get()[index]
-                    try ResultCheck.embedding(embedding, from: .image)
-                    return embedding
-                }.mapError { WireFault($0) }
-            }
+        }
+        let results = Result { () throws(EncoderError) in
+            try side.tower.embed(
+                images: ready.map(\.pixels), workspace: worker.workspace(for: side.tower))
+        }
+        for (index, entry) in ready.enumerated() {
+            slots[entry.item] = Result { () throws(EncoderError) in
+                let embedding = try results.get()[index]
+                try ResultCheck.embedding(embedding, from: .image)
+                return embedding
+            }.mapError { WireFault($0) }
         }
     }
 

@@ -284,8 +284,7 @@ private func job(
 
     @Test func aGroupIsAsLargeAsTheBudgetAllows() {
         let stage = WorkPlan.Stage(
-            itemCount: 10, groupSize: 8, bytes: { $0 == 5 ? 2000 : 300 }
-        ) { _, _ in }
+            itemCount: 10, groupSize: 8, bytes: { $0 == 5 ? 2000 : 300 }, run: { _, _ in })
         func share(_ left: Range<Int>, _ threads: Int) -> [Int] {
             let share = stage.share(of: left, threads: threads, budget: 1000)
             return [share.count, share.bytes]
