@@ -51,8 +51,10 @@ struct ImageRemarks: Sendable {
         var warnings: [String] = []
         if !far.items.isEmpty {
             warnings.append(
-                "\(ImageRemarks.names(far.items)): float pixels from \(far.least) to "
-                    + "\(far.greatest), far beyond 0…1; they were used as they are")
+                "\(ImageRemarks.names(far.items)): float pixels from "
+                    + "\(ImageRemarks.rounded(far.least)) to "
+                    + "\(ImageRemarks.rounded(far.greatest)), far beyond 0…1; they were used as "
+                    + "they are")
         }
         if !turned.items.isEmpty {
             let kinds = turned.kinds.sorted().map { "\($0)" }.joined(separator: ", ")
@@ -62,6 +64,9 @@ struct ImageRemarks: Sendable {
         }
         return warnings
     }
+
+    /// To three places: enough to see what was meant.
+    private static func rounded(_ value: Float) -> Float { (value * 1000).rounded() / 1000 }
 
     /// `image 3`, `images 0, 2`, and so on up to eight of them.
     private static func names(_ items: [Int]) -> String {
