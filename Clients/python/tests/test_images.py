@@ -192,7 +192,7 @@ def test_alpha_in_a_palette_counts_only_where_the_reference_looks() -> None:
     # Pillow lists no alpha among the bands of P, whatever its palette holds.
     image = Image.fromarray(bytes_image(6, 6)).quantize(4)
     palette = np.asarray(image.convert("RGB").quantize(4).getpalette("RGBA")).reshape(-1, 4)
-    palette[:, 3] = [0, 60, 120, 255]
+    palette[:4, 3] = [0, 60, 120, 255]
     image.putpalette(palette.ravel().tolist(), "RGBA")
     (entry,) = sent(image)
     assert np.array_equal(rgb_over_white(arrived(entry)), rgb_over_white(image))
