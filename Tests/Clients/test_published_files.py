@@ -21,7 +21,7 @@ from guidanced import Client
 
 LISTS = ROOT / "Tests" / "EncodersTests" / "Fixtures" / "published"
 # Text widths, then what only MLPs and image towers have. The file that is known by its width keeps it.
-SMALL = {768: 64, 1024: 128, 1280: 64, 2304: 192, 3072: 128, 3840: 192, 4096: 256, 5120: 128}
+SMALL = {768: 64, 1024: 128, 1280: 64, 3072: 128, 4096: 256, 5120: 128}
 BARE = {3072: 128, 5120: 128}
 TYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
 FILES = {
@@ -47,7 +47,11 @@ def small(name: str) -> make.Weights:
         layer = re.search(r"(?:layers|resblocks)\.(\d+)\.", tensor)
         if layer and int(layer.group(1)) > 1 or kind not in TYPES:
             continue
-        shape = [sizes.get(size, size) for size in shape]
+        fused = "in_proj" in tensor  # queries, keys and values of one width
+        shape = [
+            3 * sizes.get(size // 3, size // 3) if fused and place == 0 else sizes.get(size, size)
+            for place, size in enumerate(shape)
+        ]
         if kind == "I64":
             weights[tensor] = np.arange(np.prod(shape, dtype=int)).reshape(shape)
             continue
