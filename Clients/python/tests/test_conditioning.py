@@ -12,6 +12,7 @@ import guidanced
 from guidanced import diffusers
 from fake_daemon import failure, reply
 from guidanced import Client
+from guidanced.conditioning import conditioning_params
 from guidanced.diffusers import recipe_of
 
 
@@ -224,3 +225,20 @@ def test_what_a_family_has_no_encoder_for_is_not_swallowed(
     with Client(fake.endpoint) as g, pytest.raises(TypeError if "cutouts" in argument else ValueError):
         diffusers.encode(recipe, "a", client=g, **argument)
     assert fake.requests == []
+
+
+def test_each_encoder_may_have_its_own() -> None:
+    params = conditioning_params(
+        ["a"],
+        clip_skip={"clip_l": 1, "clip_g": 2},
+        negative_clip_skip=1,
+        loras={"ink": {"clip_l": 0.5}, "wash": 2},
+    )
+    assert params["clip_skips"] == {"clip_l": 1, "clip_g": 2} and "clip_skip" not in params
+    assert params["negative_clip_skip"] == 1
+    assert params["loras"] == [
+        {"name": "ink", "strengths": {"clip_l": 0.5}},
+        {"name": "wash", "strength": 2.0},
+    ]
+    with pytest.raises(guidanced.ArgumentError):
+        conditioning_params(["a"], loras={"ink": {"clip_l": float("nan")}})

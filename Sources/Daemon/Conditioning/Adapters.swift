@@ -214,8 +214,11 @@ extension LoRAFile {
 /// A LoRA that a request uses, with its strengths.
 struct UsedLoRA: Sendable {
     let entry: Adapters.Snapshot.LoRAEntry
-    /// On the text encoders.
+    /// On the text encoders that `strengths` does not name.
     let strength: Double
+    var strengths: [EncoderRole: Double] = [:]
     /// On the sampler's own network, which is the sampler's to apply.
     let unetStrength: Double
+
+    func strength(for role: EncoderRole) -> Double { strengths[role] ?? strength }
 }

@@ -28,6 +28,7 @@ package struct ConditioningKey: Hashable, Sendable {
     struct LoRA: Hashable, Sendable {
         let serial: Int
         let strength: Double
+        let strengths: [EncoderRole: Double]
     }
 
     /// Of the model's weights and tokenizers.
@@ -43,7 +44,7 @@ package struct ConditioningKey: Hashable, Sendable {
     let syntax: PromptSyntax
     let emphasis: Emphasis
     let longPrompts: LongPromptPolicy
-    let clipSkip: Int
+    let clipSkip: ClipSkip
     let hiddenWidth: Int?
     let steps: Int?
     let prompt: PromptText

@@ -1,3 +1,4 @@
+import Encoders
 import Guidance
 import IPC
 import JSON
@@ -8,9 +9,9 @@ struct ConditioningSettings: Sendable {
     let syntax: PromptSyntax
     let emphasis: Emphasis
     let longPrompts: LongPromptPolicy
-    let clipSkip: Int
+    let clipSkip: ClipSkip
     /// The negative prompts' own.
-    let negativeClipSkip: Int
+    let negativeClipSkip: ClipSkip
     /// Width to which hidden states are filled up, instead of the recipe's.
     let hiddenWidth: Int?
     /// How many steps the sampler will take; `nil` when it was not said.
@@ -46,8 +47,13 @@ struct ConditioningSettings: Sendable {
         syntax = try params.choice("syntax", default: PromptSyntax.plain)
         longPrompts = try params.choice("long_prompts", default: LongPromptPolicy.error)
         emphasis = try params.choice("emphasis", default: Emphasis.original)
-        clipSkip = try Self.clipSkip("clip_skip", recipe, &params) ?? 0
-        negativeClipSkip = try Self.clipSkip("negative_clip_skip", recipe, &params) ?? clipSkip
+        let positive = try Self.clipSkip("clip_skip", recipe, &params) ?? 0
+        let ownPositive = try Self.clipSkips("clip_skips", recipe, &params) ?? [:]
+        clipSkip = ClipSkip(all: positive, own: ownPositive)
+        let negative = try Self.clipSkip("negative_clip_skip", recipe, &params)
+        let ownNegative = try Self.clipSkips("negative_clip_skips", recipe, &params)
+        negativeClipSkip = ClipSkip(
+            all: negative ?? positive, own: ownNegative ?? (negative == nil ? ownPositive : [:]))
         hiddenWidth = try params.integer("hidden_width", in: ConditioningSettings.hiddenWidths)
         steps = try params.integer("steps", in: ConditioningSettings.steps)
         hasStrictLoRAs = try params.bool("strict_loras", default: false)
@@ -59,9 +65,18 @@ struct ConditioningSettings: Sendable {
         guard let skip = try params.integer(field, in: clipSkips) else { return nil }
         guard skip == 0 || recipe.hasHiddenStates else {
             throw .parameter(
-                field, expected: "none: \(recipe.name) has no hidden states", actual: "\(skip)")
+                params.path + field, expected: "none: \(recipe.name) has no hidden states",
+                actual: "\(skip)")
         }
         return skip
+    }
+
+    private static func clipSkips(
+        _ field: String, _ recipe: ConditioningRecipe, _ params: inout ParameterReader
+    ) throws(WireFault) -> [EncoderRole: Int]? {
+        try params.byRole(field) { reader, role throws(WireFault) in
+            try clipSkip(role, recipe, &reader)
+        }
     }
 
     /// A prompt's program.
@@ -104,7 +119,7 @@ extension [UsedLoRA] {
     static let strengths = -100.0...100.0
     static let limit = 64
 
-    /// Reads `loras`: `[{"name": …, "strength": 1}]`.
+    /// Reads `loras`: `[{"name": …, "strength": 1, "strengths": {"clip_g": 0.5}}]`.
     ///
     /// - Throws: `bad_request` naming the entry at fault.
     init(
@@ -117,9 +132,12 @@ extension [UsedLoRA] {
             var reader = ParameterReader(object, path: "\(field).")
             let name = try reader.requiredString("name")
             let strength = try reader.number("strength", in: Self.strengths) ?? 1
+            let own = try reader.byRole("strengths") { reader, role throws(WireFault) in
+                try reader.number(role, in: Self.strengths)
+            }
             if let unknown = reader.unknownNames.first {
                 throw .parameter(
-                    field, expected: "only name and strength",
+                    field, expected: "only name, strength and strengths",
                     actual: "\"\(unknown.prefix(100))\"")
             }
             guard let entry = adapters.loras[name] else {
@@ -129,7 +147,10 @@ extension [UsedLoRA] {
                     expected: names.isEmpty ? "none: no LoRA is loaded" : "one of \(names)",
                     actual: "\"\(name.prefix(100))\"")
             }
-            append(UsedLoRA(entry: entry, strength: strength, unetStrength: strength))
+            append(
+                UsedLoRA(
+                    entry: entry, strength: strength, strengths: own ?? [:],
+                    unetStrength: strength))
         }
     }
 }

@@ -8,7 +8,8 @@ struct ConditioningSource: Sendable {
     /// What a handle stands for.
     static let fields = [
         "prompts", "prompts_2", "negative_prompts", "negative_prompts_2", "recipe",
-        "negative_policy", "clip_skip", "negative_clip_skip", "syntax", "emphasis", "long_prompts",
+        "negative_policy", "clip_skip", "clip_skips", "negative_clip_skip",
+        "negative_clip_skips", "syntax", "emphasis", "long_prompts",
         "hidden_width", "steps", "loras", "strict_loras",
     ]
     /// Prompts of one request.
@@ -126,9 +127,14 @@ struct ConditioningSource: Sendable {
             "recipe": .string(settings.recipe.name), "syntax": .string(settings.syntax.rawValue),
             "emphasis": .string(settings.emphasis.rawValue),
             "long_prompts": .string(settings.longPrompts.rawValue),
-            "clip_skip": .integer(settings.clipSkip),
-            "negative_clip_skip": .integer(settings.negativeClipSkip),
+            "clip_skip": .integer(settings.clipSkip.all),
+            "negative_clip_skip": .integer(settings.negativeClipSkip.all),
         ]
+        for (name, skip) in [
+            ("clip_skips", settings.clipSkip), ("negative_clip_skips", settings.negativeClipSkip),
+        ] where !skip.own.isEmpty {
+            head[name] = .object(JSONObject(byRole: skip.own) { .integer($0) })
+        }
         head["encoders"] = .array(
             encoders.entries.map { found in
                 var entry: JSONObject = [

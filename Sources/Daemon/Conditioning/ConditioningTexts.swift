@@ -119,7 +119,7 @@ struct ConditioningTexts: Sendable {
     }
 
     private func placed(
-        _ picture: Int, _ texts: Texts, _ second: Texts?, isNegative: Bool, clipSkip: Int,
+        _ picture: Int, _ texts: Texts, _ second: Texts?, isNegative: Bool, clipSkip: ClipSkip,
         _ loras: LoRAsInForce
     ) -> PlacedPrompt {
         PlacedPrompt(
@@ -134,7 +134,7 @@ struct ConditioningTexts: Sendable {
     }
 
     /// What shorter prompts are padded with.
-    func emptyPrompt(clipSkip: Int, loras: [UsedLoRA]) throws(WireFault) -> PlacedPrompt {
+    func emptyPrompt(clipSkip: ClipSkip, loras: [UsedLoRA]) throws(WireFault) -> PlacedPrompt {
         let field = "params.prompts"
         return PlacedPrompt(
             prompt: PromptText(text: "", isNegative: settings.syntax == .a1111),

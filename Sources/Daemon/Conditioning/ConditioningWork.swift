@@ -110,8 +110,10 @@ struct ConditioningWork: Sendable {
             for (number, prompt) in compiled.enumerated() {
                 let state = encoders.entries[number].states[placed.clipSkip] ?? 0
                 let loras = encoders.changing(number, placed.loras)
+                let role = encoders.entries[number].tower.role
                 let loraKeys = loras.map {
-                    EncoderVariants.Key.LoRA(serial: $0.entry.serial, strength: $0.strength)
+                    EncoderVariants.Key.LoRA(
+                        serial: $0.entry.serial, strength: $0.strength(for: role))
                 }
                 var own: [Int] = []
                 for (place, row) in prompt.rows.enumerated() {

@@ -59,7 +59,7 @@ package final class EncoderVariants: Sendable {
             let lora = try used.entry.file.lora(
                 for: tower.role, width: encoder.sizes.width, isOnly: isOnly)
             guard let lora else { continue }
-            changes.append((lora, used.entry.serial, used.strength))
+            changes.append((lora, used.entry.serial, used.strength(for: tower.role)))
         }
         if changes.isEmpty, embeddings.isEmpty {
             return Variant(encoder: encoder, firstTokens: [:])

@@ -44,8 +44,19 @@ struct LoRAsInForce: Sendable {
                 "encoders": .array(
                     changed.map { .string(encoders.entries[$0].tower.role.rawValue) }),
             ]
+            if !lora.strengths.isEmpty {
+                entry["strengths"] = .object(JSONObject(byRole: lora.strengths) { .number($0) })
+            }
             if let prompt { entry["prompt"] = .integer(prompt) }
             report.append(.object(entry))
+            for index in changed {
+                for part in encoders.unused(index, lora.entry) {
+                    let role = encoders.entries[index].tower.role.rawValue
+                    try warn(
+                        "the LoRA \"\(lora.entry.name)\" changes \(part), which \(role) does not "
+                            + "have: left out", field: field)
+                }
+            }
             if changed.isEmpty {
                 try warn(
                     "the LoRA \"\(lora.entry.name)\" changes no text encoder of "

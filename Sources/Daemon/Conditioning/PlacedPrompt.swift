@@ -9,7 +9,7 @@ struct PlacedPrompt: Sendable {
     /// What the second encoder's own text means.
     let secondProgram: PromptProgram?
     let loras: [UsedLoRA]
-    let clipSkip: Int
+    let clipSkip: ClipSkip
     let field: String
     let secondField: String
 

@@ -11,7 +11,7 @@ struct PromptEncoders: Sendable {
         let encoder: TextEncoder
         let compiler: PromptCompiler
         /// Which layer's states are wanted, by clip skip.
-        let states: [Int: Int]
+        let states: [ClipSkip: Int]
         let embeddings: [(name: String, serial: Int, vectors: TextualInversion.Vectors)]
     }
 
@@ -64,7 +64,7 @@ struct PromptEncoders: Sendable {
             entries.append(
                 Entry(
                     recipe: recipe, tower: tower, encoder: encoder, compiler: compiler,
-                    states: try PromptEncoders.states(recipe, encoder, settings),
+                    states: try PromptEncoders.states(recipe, tower.role, encoder, settings),
                     embeddings: embeddings))
         }
         self.entries = entries
@@ -72,19 +72,21 @@ struct PromptEncoders: Sendable {
 
     /// The number of each clip skip's layer in an encoder.
     private static func states(
-        _ recipe: EncoderRecipe, _ encoder: TextEncoder, _ settings: ConditioningSettings
-    ) throws(WireFault) -> [Int: Int] {
-        var states: [Int: Int] = [:]
+        _ recipe: EncoderRecipe, _ role: EncoderRole, _ encoder: TextEncoder,
+        _ settings: ConditioningSettings
+    ) throws(WireFault) -> [ClipSkip: Int] {
+        var states: [ClipSkip: Int] = [:]
         for (field, skip) in [
             ("clip_skip", settings.clipSkip), ("negative_clip_skip", settings.negativeClipSkip),
         ] where states[skip] == nil {
             do throws(GuidanceError) {
-                states[skip] = try recipe.stateIndex(encoder, clipSkip: skip)
+                states[skip] = try recipe.stateIndex(encoder, clipSkip: skip.of(role))
             } catch {
                 guard case .parameter(_, let expected, let actual) = error else {
                     throw WireFault(error)
                 }
-                throw .parameter(field, expected: expected, actual: actual)
+                let own = skip.own[role] == nil ? "" : "s.\(role.rawValue)"
+                throw .parameter(field + own, expected: expected, actual: actual)
             }
         }
         return states
@@ -95,7 +97,8 @@ struct PromptEncoders: Sendable {
             fingerprint: fingerprint, precision: entries[0].encoder.tower.options.precision,
             named: adapters.serials(namedIn: [placed.prompt.text, placed.prompt.second ?? ""]),
             loras: placed.loras.map {
-                ConditioningKey.LoRA(serial: $0.entry.serial, strength: $0.strength)
+                ConditioningKey.LoRA(
+                    serial: $0.entry.serial, strength: $0.strength, strengths: $0.strengths)
             }, recipe: settings.recipe.name, syntax: settings.syntax,
             emphasis: settings.emphasis, longPrompts: settings.longPrompts,
             clipSkip: placed.clipSkip, hiddenWidth: settings.hiddenWidth, steps: settings.steps,
@@ -117,6 +120,14 @@ struct PromptEncoders: Sendable {
         } catch {
             return true
         }
+    }
+
+    /// Parts of an encoder that a LoRA is to change and that it does not have.
+    func unused(_ index: Int, _ lora: Adapters.Snapshot.LoRAEntry) -> [String] {
+        let entry = entries[index]
+        let changes = try? lora.file.lora(
+            for: entry.tower.role, width: entry.encoder.configuration.width, isOnly: isOnly)
+        return changes?.unused(by: entry.encoder.configuration) ?? []
     }
 
     /// Positions of the encoder with the fewest.
@@ -211,6 +222,8 @@ struct PromptEncoders: Sendable {
                 of: entry.tower, encoder: entry.encoder, loras: loras, isOnly: isOnly,
                 embeddings: hasEmbeddings ? entry.embeddings : [])
         } catch {
+            // The checkpoint's file was written to: the daemon's trouble.
+            if case .file = error { throw WireFault(error) }
             // A LoRA that does not fit the model is the request's mistake, not the daemon's.
             throw WireFault(.badRequest, error.description, field: "params.loras")
         }

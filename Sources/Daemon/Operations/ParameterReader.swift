@@ -6,7 +6,7 @@ import JSON
 struct ParameterReader {
     private let params: JSONObject
     /// What comes before a parameter's name in faults; for objects within parameters.
-    private let path: String
+    let path: String
     private var known: Set<String> = []
 
     init(_ params: JSONObject, path: String = "") {
@@ -88,6 +88,15 @@ struct ParameterReader {
                 actual: actual)
         }
         return number
+    }
+
+    /// An object; `nil` when it is absent.
+    mutating func object(_ name: String) throws(WireFault) -> JSONObject? {
+        guard let value = value(name) else { return nil }
+        guard let object = value.objectValue else {
+            throw .parameter(path + name, expected: "an object", actual: value.kind)
+        }
+        return object
     }
 
     /// A list of objects with at most `limit` entries; `nil` when it is absent.

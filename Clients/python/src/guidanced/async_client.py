@@ -8,7 +8,7 @@ from typing import Any, Union
 from . import plans
 from .arguments import Texts
 from .async_client_base import AsyncClientBase
-from .conditioning import size_params, text_params
+from .conditioning import Strength, size_params, text_params
 from .images import Images
 from .results import (
     Classification,
@@ -177,8 +177,8 @@ class AsyncClient(AsyncClientBase):
         recipe: str | None = None,
         negative: Union[Texts, None] = None,
         *,
-        clip_skip: int | None = None,
-        negative_clip_skip: int | None = None,
+        clip_skip: Union[int, Mapping[str, int], None] = None,
+        negative_clip_skip: Union[int, Mapping[str, int], None] = None,
         syntax: str | None = None,
         emphasis: str | None = None,
         long_prompts: str | None = None,
@@ -193,7 +193,7 @@ class AsyncClient(AsyncClientBase):
         aesthetic_score: float | None = None,
         negative_aesthetic_score: float | None = None,
         hidden_width: int | None = None,
-        loras: Union[Mapping[str, float], None] = None,
+        loras: Union[Mapping[str, Strength], None] = None,
         strict_loras: bool | None = None,
         datatype: str | None = None,
         model: str | None = None,

@@ -12,7 +12,7 @@ from typing import Any, Union
 from . import plans
 from .arguments import Texts
 from .client_base import ClientBase
-from .conditioning import size_params, text_params
+from .conditioning import Strength, size_params, text_params
 from .images import Images
 from .results import (
     Classification,
@@ -232,8 +232,8 @@ class Client(ClientBase):
         recipe: str | None = None,
         negative: Union[Texts, None] = None,
         *,
-        clip_skip: int | None = None,
-        negative_clip_skip: int | None = None,
+        clip_skip: Union[int, Mapping[str, int], None] = None,
+        negative_clip_skip: Union[int, Mapping[str, int], None] = None,
         syntax: str | None = None,
         emphasis: str | None = None,
         long_prompts: str | None = None,
@@ -248,7 +248,7 @@ class Client(ClientBase):
         aesthetic_score: float | None = None,
         negative_aesthetic_score: float | None = None,
         hidden_width: int | None = None,
-        loras: Union[Mapping[str, float], None] = None,
+        loras: Union[Mapping[str, Strength], None] = None,
         strict_loras: bool | None = None,
         datatype: str | None = None,
         model: str | None = None,
@@ -263,7 +263,8 @@ class Client(ClientBase):
             recipe: ``"sd1"``, ``"sd2"``, ``"sdxl"``, ``"sdxl-refiner"``, ``"sd3-clip"`` or
                 ``"flux-clip"``; without it the model's own first one.
             negative: one for all prompts, or one a prompt; without them ``negative_policy`` decides.
-            clip_skip: layers to leave out, with diffusers' meaning.
+            clip_skip: layers to leave out, with diffusers' meaning; of each encoder by its role
+                (``{"clip_l": 1, "clip_g": 2}``), if not of all.
             negative_clip_skip: the negative prompts' own; as ``clip_skip`` unless given.
             syntax: the prompts' language: ``"plain"`` (default), ``"a1111"``, ``"comfy"``,
                 ``"compel"``.
@@ -276,7 +277,8 @@ class Client(ClientBase):
             width, height, crop, original_size: for ``time_ids``, in pixels; crop is (top, left), the
                 original size (width, height).
             hidden_width: to which hidden states are filled up with zeros (``sd3-clip``: 4096).
-            loras: strengths by the names under which the daemon loaded them.
+            loras: strengths by the names under which the daemon loaded them; a strength may be
+                given for each encoder by its role (1 for those that are left out).
             strict_loras: an error, not a warning, for a LoRA that prompts name in vain.
             datatype: of the vectors on their way, ``"FP32"`` (default), ``"FP16"`` or ``"BF16"``; the
                 arrays are float32.

@@ -14,13 +14,17 @@ from .results import Conditioning, ConditioningSegment, FloatArray
 from .wire import Reply
 
 
+Strength = Union[float, Mapping[str, float]]
+"""Of a LoRA: for all text encoders, or for each by its role."""
+
+
 def conditioning_params(
     prompts: Sequence[str],
     recipe: str | None = None,
     *,
     negative: Union[Texts, None] = None,
-    clip_skip: int | None = None,
-    negative_clip_skip: int | None = None,
+    clip_skip: Union[int, Mapping[str, int], None] = None,
+    negative_clip_skip: Union[int, Mapping[str, int], None] = None,
     syntax: str | None = None,
     emphasis: str | None = None,
     long_prompts: str | None = None,
@@ -29,7 +33,7 @@ def conditioning_params(
     negative_2: Union[Texts, None] = None,
     steps: int | None = None,
     hidden_width: int | None = None,
-    loras: Union[Mapping[str, float], None] = None,
+    loras: Union[Mapping[str, Strength], None] = None,
     strict_loras: bool | None = None,
 ) -> dict[str, Any]:
     """The parameters of ``condition`` by the wire's names, without those that were left open."""
@@ -37,8 +41,8 @@ def conditioning_params(
         "prompts": list(prompts),
         "recipe": recipe,
         "negative_prompts": _listed(negative, "negative"),
-        "clip_skip": clip_skip,
-        "negative_clip_skip": negative_clip_skip,
+        **_skip("clip_skip", clip_skip),
+        **_skip("negative_clip_skip", negative_clip_skip),
         "syntax": syntax,
         "emphasis": emphasis,
         "long_prompts": long_prompts,
@@ -57,14 +61,26 @@ def _listed(texts: Union[Texts, None], name: str) -> list[str] | None:
     return None if texts is None else list(strings(texts, name))
 
 
-def _loras(loras: Mapping[str, float]) -> list[dict[str, Any]]:
+def _skip(name: str, value: Union[int, Mapping[str, int], None]) -> dict[str, Any]:
+    """One number for all encoders, or one for each by its role."""
+    return {name + "s": dict(value)} if isinstance(value, Mapping) else {name: value}
+
+
+def _loras(loras: Mapping[str, Strength]) -> list[dict[str, Any]]:
     if not isinstance(loras, Mapping):
         raise ArgumentTypeError(f"loras: expected strengths by name, found {shown(loras)}")
     if not loras:
         return []
     names = strings(tuple(loras), "loras")
-    strengths = numbers(loras.values(), "loras")
-    return [{"name": name, "strength": value} for name, value in zip(names, strengths)]
+    found: list[dict[str, Any]] = []
+    for name, value in zip(names, loras.values()):
+        if isinstance(value, Mapping):
+            roles = strings(tuple(value), f"loras[{name!r}]") if value else ()
+            own = dict(zip(roles, numbers(value.values(), f"loras[{name!r}]")))
+            found.append({"name": name, "strengths": own})
+        else:
+            found.append({"name": name, "strength": numbers([value], "loras")[0]})
+    return found
 
 
 TEXT_ARGUMENTS = tuple(conditioning_params.__kwdefaults__ or ())
