@@ -48,14 +48,16 @@ let package = Package(
             name: "Encoders",
             dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash"],
             swiftSettings: strict),
+        .target(name: "Prompts", swiftSettings: strict),
         .target(
-            name: "Guidance", dependencies: ["Encoders", "CKernels"], swiftSettings: strict),
+            name: "Guidance", dependencies: ["Encoders", "Prompts", "CKernels"],
+            swiftSettings: strict),
         .target(
             name: "IPC", dependencies: ["JSON", "CZeroMQ", "CAcceptGuard"], swiftSettings: strict),
         .executableTarget(
             name: "Daemon",
             dependencies: [
-                "JSON", "Encoders", "Guidance", "IPC",
+                "JSON", "Encoders", "Prompts", "Guidance", "IPC",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -69,7 +71,10 @@ let package = Package(
             dependencies: ["Encoders", "Guidance", "JSON", "CKernels", "CAllocationCounter"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
-            name: "GuidanceTests", dependencies: ["Guidance", "Encoders", "JSON"],
+            name: "PromptsTests", dependencies: ["Prompts", "Guidance", "Encoders", "JSON"],
+            exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "GuidanceTests", dependencies: ["Guidance", "Prompts", "Encoders", "JSON"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),

@@ -17,9 +17,10 @@ SOURCES = ROOT / "Sources"
 ALLOWED: dict[str, set[str]] = {
     "JSON": set(),
     "Encoders": {"JSON", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
-    "Guidance": {"Encoders", "CKernels"},
+    "Prompts": set(),
+    "Guidance": {"Encoders", "Prompts", "CKernels"},
     "IPC": {"JSON", "CZeroMQ", "CAcceptGuard"},
-    "Daemon": {"JSON", "Encoders", "Guidance", "IPC"},
+    "Daemon": {"JSON", "Encoders", "Prompts", "Guidance", "IPC"},
 }
 IMPORT = re.compile(r"^\s*(?:@\w+\s+)*(?:public |package |internal |private )?import (?:\w+ )?(\w+)")
 LONGEST = 500

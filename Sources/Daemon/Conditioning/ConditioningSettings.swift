@@ -1,6 +1,7 @@
 import Guidance
 import IPC
 import JSON
+import Prompts
 
 /// What a `condition` request asks for beside its prompts.
 struct ConditioningSettings: Sendable {

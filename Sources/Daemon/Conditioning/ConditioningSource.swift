@@ -2,6 +2,7 @@ import Encoders
 import Guidance
 import IPC
 import JSON
+import Prompts
 
 /// The prompts of a `condition` request and what is asked of them.
 struct ConditioningSource: Sendable {

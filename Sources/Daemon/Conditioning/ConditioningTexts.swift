@@ -1,5 +1,6 @@
 import Guidance
 import IPC
+import Prompts
 
 /// The texts of a `condition` request, each read once.
 struct ConditioningTexts: Sendable {

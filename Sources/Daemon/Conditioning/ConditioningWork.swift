@@ -2,6 +2,7 @@ import Encoders
 import Guidance
 import IPC
 import JSON
+import Prompts
 
 /// The work that a set of prompts needs: those that are not cached are compiled into rows of tokens,
 /// equal rows are run once, each as an item of its own.

@@ -1,5 +1,6 @@
 import Guidance
 import JSON
+import Prompts
 
 /// One prompt for one text encoder: the rows of tokens to run, and how to put together what comes
 /// out.

@@ -1,5 +1,6 @@
 import Encoders
 import Guidance
+import Prompts
 import Synchronization
 
 /// Text encoders with LoRAs merged into their weights, with textual inversions behind their

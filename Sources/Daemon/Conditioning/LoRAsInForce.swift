@@ -2,6 +2,7 @@ import Encoders
 import Guidance
 import IPC
 import JSON
+import Prompts
 
 /// The LoRAs of a request's pictures: those of the request, and those that the prompts of each ask
 /// for. All are in force for all of a picture's prompts, the negative ones and absent ones too, as the

@@ -1,5 +1,6 @@
 import Encoders
 import Guidance
+import Prompts
 
 /// One prompt of a request, read, with what is in force for it and the parameters that faults name.
 struct PlacedPrompt: Sendable {

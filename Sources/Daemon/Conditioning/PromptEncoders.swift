@@ -1,6 +1,7 @@
 import Encoders
 import Guidance
 import IPC
+import Prompts
 
 /// The text encoders of a recipe as one request uses them: with their compilers, and with the LoRAs
 /// and textual inversions that may change them.

@@ -2,6 +2,7 @@ package import ArgumentParser
 package import Guidance
 import IPC
 import JSON
+package import Prompts
 
 package struct ConditionCommand: SessionCommand {
     package static let configuration = CommandConfiguration(

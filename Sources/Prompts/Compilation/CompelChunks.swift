@@ -1,15 +1,13 @@
-import Encoders
-
 /// compel's way to cut long prompts (`compel/embeddings_provider.py`, `SplitLongTextMode.SENTENCES`):
 /// behind the last point that fits, else behind the last comma, semicolon or colon, else behind the
 /// last word, else anywhere, though not within a textual inversion.
 struct CompelChunks {
     private let capacity: Int
-    private let tokenizer: BytePairTokenizer
+    private let tokenizer: any PromptTokenizer
     private let points: Set<Int32>
     private let pauses: Set<Int32>
 
-    init(capacity: Int, tokenizer: BytePairTokenizer) {
+    init(capacity: Int, tokenizer: any PromptTokenizer) {
         self.capacity = capacity
         self.tokenizer = tokenizer
         func words(_ marks: [String]) -> Set<Int32> {

@@ -2,6 +2,7 @@ import Encoders
 import Glibc
 import Guidance
 import JSON
+import Prompts
 import Testing
 
 /// What compel itself makes of prompts: `Tests/Generators/compel_prompts.py` writes the cases.

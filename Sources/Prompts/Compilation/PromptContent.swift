@@ -1,5 +1,3 @@
-import Encoders
-
 /// Content that stays together: a token, or all vectors of a textual inversion.
 enum ContentUnit: Sendable, Equatable {
     case token(Int32)
@@ -40,13 +38,9 @@ struct ContentRun: Sendable {
     var isName = false
 
     /// The text from `kept` units on.
-    func text(after kept: Int, _ tokenizer: BytePairTokenizer) -> String {
+    func text(after kept: Int, _ tokenizer: any PromptTokenizer) -> String {
         guard kept > 0, !isName else { return text }
-        let tokens = units.prefix(kept).reduce(0) { $0 + $1.tokens }
-        // The tokenizer knows where in the cleaned text its tokens begin. A context of at least two
-        // positions is all that it asks for.
-        let cut = try? tokenizer.tokenize(text, contextLength: tokens + 2, overflow: .truncate)
-        return cut?.droppedText ?? text
+        return tokenizer.text(text, behind: units.prefix(kept).reduce(0) { $0 + $1.tokens })
     }
 }
 
@@ -64,7 +58,7 @@ struct ContentReader: Sendable {
     private let longestName: Int
     private let mostMarks: Int
 
-    init(syntax: PromptSyntax, tokenizer: BytePairTokenizer, embeddings: [String: Int]) {
+    init(syntax: PromptSyntax, tokenizer: any PromptTokenizer, embeddings: [String: Int]) {
         self.syntax = syntax
         self.embeddings = embeddings
         var spelled: [Int32: [(tokens: [Int32], name: String)]] = [:]
@@ -97,7 +91,7 @@ struct ContentReader: Sendable {
     ///
     /// - Parameter encoder: of the reader's tokenizer.
     func runs(
-        of text: String, _ encoder: inout PieceEncoder
+        of text: String, _ encoder: inout any PromptPieceEncoder
     ) -> (runs: [ContentRun], unknown: [String]) {
         switch syntax {
         case .plain, .compel: (bracketedRuns(text, &encoder), [])
@@ -106,7 +100,7 @@ struct ContentReader: Sendable {
         }
     }
 
-    private func textRun(_ text: String, _ encoder: inout PieceEncoder) -> ContentRun {
+    private func textRun(_ text: String, _ encoder: inout any PromptPieceEncoder) -> ContentRun {
         ContentRun(text: text, units: encoder.encode(text).map { .token($0) })
     }
 
@@ -117,7 +111,7 @@ struct ContentReader: Sendable {
     // MARK: A1111
 
     /// Names are found among the tokens, the longest first.
-    private func spelledRun(_ text: String, _ encoder: inout PieceEncoder) -> ContentRun {
+    private func spelledRun(_ text: String, _ encoder: inout any PromptPieceEncoder) -> ContentRun {
         guard !spelled.isEmpty else { return textRun(text, &encoder) }
         let tokens = encoder.encode(text)
         var units: [ContentUnit] = []
@@ -156,7 +150,9 @@ struct ContentReader: Sendable {
     }
 
     /// Names stand in the text as `<name>`, in any case, also within words; `<name>_1` is one vector.
-    private func bracketedRuns(_ text: String, _ encoder: inout PieceEncoder) -> [ContentRun] {
+    private func bracketedRuns(_ text: String, _ encoder: inout any PromptPieceEncoder)
+        -> [ContentRun]
+    {
         guard !bracketed.isEmpty, text.utf8.contains(UInt8(ascii: "<")) else {
             return [textRun(text, &encoder)]
         }
@@ -223,7 +219,7 @@ struct ContentReader: Sendable {
     /// Names follow `embedding:` at the beginning of a text or behind white space, and reach to the next
     /// white space, `<` or `[`, unless the name has such a bracket; commas around it do not belong to it.
     private func comfyRuns(
-        _ text: String, _ encoder: inout PieceEncoder
+        _ text: String, _ encoder: inout any PromptPieceEncoder
     ) -> (runs: [ContentRun], unknown: [String]) {
         if !text.utf8.contains(UInt8(ascii: ":")) {
             return (text.isEmpty ? [] : [textRun(text, &encoder)], [])

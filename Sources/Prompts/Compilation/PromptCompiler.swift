@@ -1,5 +1,3 @@
-public import Encoders
-
 /// What happens to a prompt with more tokens than one chunk holds, by its wire name.
 public enum LongPromptPolicy: String, Sendable, CaseIterable {
     /// Refuse it, naming the text that does not fit.
@@ -28,7 +26,7 @@ public struct PromptCompiler: Sendable {
     /// The number of vectors of each textual inversion, by name.
     public var embeddings: [String: Int] { reader.embeddings }
 
-    private let tokenizer: BytePairTokenizer
+    private let tokenizer: any PromptTokenizer
     private let layout: RowLayout
     private let reader: ContentReader
     private let names: NameSearch
@@ -46,7 +44,7 @@ public struct PromptCompiler: Sendable {
     ///     vector is left out.
     /// - Throws: `PromptError.contextLength`.
     public init(
-        syntax: PromptSyntax, tokenizer: BytePairTokenizer, contextLength: Int = 77,
+        syntax: PromptSyntax, tokenizer: any PromptTokenizer, contextLength: Int = 77,
         padToken: Int32? = nil, longPrompts: LongPromptPolicy = .error,
         embeddings: [String: Int] = [:], foreignNames: [String] = [], wantsPooled: Bool = true
     ) throws(PromptError) {
@@ -87,7 +85,7 @@ public struct PromptCompiler: Sendable {
     ///   `.embedding` when it names a textual inversion that fits into no chunk.
     public func compile(_ program: PromptProgram) throws(PromptError) -> CompiledPrompt {
         precondition(program.syntax == syntax, "a program in the compiler's dialect")
-        var state = State(encoder: PieceEncoder(tokenizer))
+        var state = State(encoder: tokenizer.makePieceEncoder())
         var conditionings: [PromptConditioning] = []
         for composition in program.compositions {
             conditionings.append(
@@ -105,7 +103,7 @@ public struct PromptCompiler: Sendable {
 
     /// What the texts of a prompt share.
     private struct State {
-        var encoder: PieceEncoder
+        var encoder: any PromptPieceEncoder
         var rows: [TokenRow] = []
         var indices: [TokenRow: Int] = [:]
         var runs: [String: [ContentRun]] = [:]
@@ -199,7 +197,7 @@ public struct PromptCompiler: Sendable {
         var droppedTokens = 0
         var droppedText: [String] = []
 
-        mutating func drop(_ run: ContentRun, after kept: Int, _ tokenizer: BytePairTokenizer) {
+        mutating func drop(_ run: ContentRun, after kept: Int, _ tokenizer: any PromptTokenizer) {
             guard kept < run.units.count else { return }
             droppedTokens += run.units[kept...].reduce(0) { $0 + $1.count }
             droppedText.append(run.text(after: kept, tokenizer))

@@ -1,4 +1,5 @@
 import Guidance
+import Prompts
 import Testing
 
 /// Cases are worked out by hand from the rules of the originals.

@@ -1,5 +1,6 @@
 import Guidance
 import JSON
+import Prompts
 import Testing
 
 @Suite struct A1111ScheduleTests {

@@ -72,19 +72,6 @@ public struct CompiledPrompt: Sendable, Equatable {
             rows.append(emptyTokens)
         }
     }
-
-    /// The hidden states of a conditioning, [`rowCount` × T, D], row-major.
-    ///
-    /// - Parameters:
-    ///   - index: in `conditionings`.
-    ///   - encoded: the hidden states of each of `rows`, in that order, [T, D] each.
-    public func hiddenStates(of index: Int, from encoded: [[Float]]) -> [Float] {
-        precondition(encoded.count == rows.count, "hidden states of each row")
-        precondition(
-            encoded.allSatisfy { $0.count == encoded[0].count }, "hidden states of one shape")
-        return conditionings[index].hiddenStates(
-            encoded, empty: emptyRow.map { encoded[$0] } ?? [])
-    }
 }
 
 /// One text of a prompt: its chunks, and how their hidden states are weighted and put together.
@@ -105,27 +92,28 @@ public struct PromptConditioning: Sendable, Equatable {
     /// Rows of an empty prompt that follow.
     public internal(set) var paddingRows = 0
 
-    var terms: [Term] = []
+    /// What is joined on the token axis; at least one.
+    package internal(set) var terms: [Term] = []
 
     /// Texts that are added up, and how far from the empty prompt the sum goes.
-    struct Term: Sendable, Equatable {
-        var weight: Float
-        var texts: [Text]
+    package struct Term: Sendable, Equatable {
+        package var weight: Float
+        package var texts: [Text]
 
-        var rowCount: Int { texts.map(\.chunks.count).max() ?? 0 }
+        package var rowCount: Int { texts.map(\.chunks.count).max() ?? 0 }
     }
 
-    struct Text: Sendable, Equatable {
-        var factor: Float
+    package struct Text: Sendable, Equatable {
+        package var factor: Float
         /// In `chunks`.
-        var chunks: Range<Int>
-        var variants: [Variant]
+        package var chunks: Range<Int>
+        package var variants: [Variant]
     }
 
     /// The rows of a text with something hidden, and how much they count.
-    struct Variant: Sendable, Equatable {
-        var factor: Float
-        var rows: [Int]
+    package struct Variant: Sendable, Equatable {
+        package var factor: Float
+        package var rows: [Int]
     }
 
     init(syntax: PromptSyntax, emphasis: Emphasis) {
@@ -159,75 +147,5 @@ public struct PromptConditioning: Sendable, Equatable {
         terms.contains { term in
             term.weight != 1 || term.texts.contains { $0.chunks.count < term.rowCount }
         } || chunks.contains { $0.weights.contains { $0 != 1 } }
-    }
-
-    /// - Parameter empty: hidden states of the row of an empty prompt; empty where none is needed.
-    func hiddenStates(_ encoded: [[Float]], empty: [Float]) -> [Float] {
-        var states: [Float] = []
-        for term in terms {
-            var sum: [Float] = []
-            for text in term.texts {
-                var part = self.states(of: text, encoded, empty)
-                for _ in text.chunks.count..<term.rowCount { part += empty }
-                if term.texts.count == 1, text.factor == 1 {
-                    sum = part
-                } else {
-                    Self.add(part, times: text.factor, to: &sum)
-                }
-            }
-            if term.weight != 1 {
-                for row in 0..<term.rowCount {
-                    for index in empty.indices {
-                        let place = row * empty.count + index
-                        sum[place] = (sum[place] - empty[index]) * term.weight + empty[index]
-                    }
-                }
-            }
-            states += sum
-        }
-        for _ in 0..<paddingRows { states += empty }
-        return states
-    }
-
-    private func states(of text: Text, _ encoded: [[Float]], _ empty: [Float]) -> [Float] {
-        let total = text.variants.reduce(Float(1)) { $0 + $1.factor }
-        var states: [Float] = []
-        for (number, chunk) in text.chunks.enumerated() {
-            let weights = chunks[chunk].weights
-            let base = weighted(encoded[chunks[chunk].row], weights, empty)
-            if text.variants.isEmpty {
-                states += base
-                continue
-            }
-            var known = [chunks[chunk].row: base]
-            var sum: [Float] = []
-            Self.add(base, times: 1 / total, to: &sum)
-            for variant in text.variants {
-                let row = variant.rows[number]
-                let part = known[row] ?? weighted(encoded[row], weights, empty)
-                known[row] = part
-                Self.add(part, times: variant.factor / total, to: &sum)
-            }
-            states += sum
-        }
-        return states
-    }
-
-    private func weighted(_ row: [Float], _ weights: [Float], _ empty: [Float]) -> [Float] {
-        guard weights.contains(where: { $0 != 1 }) else { return row }
-        var states = row
-        switch syntax {
-        case .plain: break
-        case .a1111 where emphasis == .noNorm: TokenWeighting.multiply(&states, weights: weights)
-        case .a1111: TokenWeighting.multiplyKeepingMean(&states, weights: weights)
-        case .comfy, .compel:
-            TokenWeighting.interpolate(&states, fromEmpty: empty, weights: weights)
-        }
-        return states
-    }
-
-    private static func add(_ part: [Float], times factor: Float, to sum: inout [Float]) {
-        if sum.isEmpty { sum = [Float](repeating: 0, count: part.count) }
-        for index in part.indices { sum[index] += part[index] * factor }
     }
 }

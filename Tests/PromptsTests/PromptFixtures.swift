@@ -2,13 +2,14 @@ import Encoders
 import Glibc
 import Guidance
 import JSON
+import Prompts
 
 /// The fixtures of the prompt languages, and an encoder that is a formula.
 enum PromptFixtures {
     static let tokenizer = BytePairTokenizer.clip(cleaning: .transformers)
 
     static func cases(_ name: String) throws -> [JSONValue] {
-        let parts = #filePath.split(separator: "/").dropLast(2)
+        let parts = #filePath.split(separator: "/").dropLast(1)
         return try cases(path: "/" + parts.joined(separator: "/") + "/Fixtures/" + name)
     }
 
@@ -99,4 +100,16 @@ enum PromptFixtures {
 func pieces(_ prompt: String, _ syntax: PromptSyntax) throws -> [PromptPiece] {
     let program = try PromptProgram(prompt, syntax: syntax, steps: 10, isNegative: true)
     return program.compositions[0].terms[0].blend[0].pieces
+}
+
+/// A small seeded generator (SplitMix64), so that a failure can be repeated.
+struct SplitMix64: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
 }
