@@ -1,7 +1,7 @@
 import Encoders
 package import Guidance
 package import JSON
-package import Prompts
+import Prompts
 
 /// A prompt's finished vectors and its accounting, as they are cached.
 package struct FinishedPrompt: Sendable {
