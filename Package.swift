@@ -43,21 +43,25 @@ let package = Package(
         // Files compiled into the binary: the CLIP vocabulary and the default model.
         .target(name: "CEmbedded", exclude: ["Data"]),
 
+        .target(name: "System", swiftSettings: strict),
         .target(name: "JSON", swiftSettings: strict),
         .target(
             name: "Encoders",
-            dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash"],
+            dependencies: [
+                "JSON", "System", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash",
+            ],
             swiftSettings: strict),
         .target(name: "Prompts", swiftSettings: strict),
         .target(
             name: "Guidance", dependencies: ["Encoders", "Prompts", "CKernels"],
             swiftSettings: strict),
         .target(
-            name: "IPC", dependencies: ["JSON", "CZeroMQ", "CAcceptGuard"], swiftSettings: strict),
+            name: "IPC", dependencies: ["JSON", "System", "CZeroMQ", "CAcceptGuard"],
+            swiftSettings: strict),
         .executableTarget(
             name: "Daemon",
             dependencies: [
-                "JSON", "Encoders", "Prompts", "Guidance", "IPC",
+                "JSON", "System", "Encoders", "Prompts", "Guidance", "IPC",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -79,7 +83,8 @@ let package = Package(
         .testTarget(
             name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON"],
+            name: "DaemonTests",
+            dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON", "System"],
             exclude: ["Fixtures"], swiftSettings: strict),
     ]
 )

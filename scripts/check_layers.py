@@ -15,12 +15,13 @@ SOURCES = ROOT / "Sources"
 
 #: What each Swift target may import of our own targets.
 ALLOWED: dict[str, set[str]] = {
+    "System": set(),
     "JSON": set(),
-    "Encoders": {"JSON", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
+    "Encoders": {"JSON", "System", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
     "Prompts": set(),
     "Guidance": {"Encoders", "Prompts", "CKernels"},
-    "IPC": {"JSON", "CZeroMQ", "CAcceptGuard"},
-    "Daemon": {"JSON", "Encoders", "Prompts", "Guidance", "IPC"},
+    "IPC": {"JSON", "System", "CZeroMQ", "CAcceptGuard"},
+    "Daemon": {"JSON", "System", "Encoders", "Prompts", "Guidance", "IPC"},
 }
 IMPORT = re.compile(r"^\s*(?:@\w+\s+)*(?:public |package |internal |private )?import (?:\w+ )?(\w+)")
 LONGEST = 500

@@ -1,5 +1,6 @@
 package import IPC
 package import JSON
+import System
 
 /// Something that answers requests: a running daemon, or the engine in this process.
 package protocol Session {

@@ -1,5 +1,6 @@
 import Encoders
 package import IPC
+import System
 
 /// Admits requests, spreads their items over the compute threads, and completes each exactly once.
 ///

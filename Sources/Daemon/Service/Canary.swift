@@ -2,6 +2,7 @@ import Encoders
 package import IPC
 import JSON
 import Synchronization
+import System
 
 /// Proof of readiness: a picture and a prompt of our own that go the whole way (decode, forward,
 /// backward) through the same scheduler as everybody's requests.

@@ -1,6 +1,7 @@
 package import Encoders
 package import IPC
 package import JSON
+import System
 
 /// Everything between a request and its reply, without sockets: the daemon and the command line's
 /// in-process mode both work through it.

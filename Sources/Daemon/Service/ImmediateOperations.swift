@@ -2,6 +2,7 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import System
 
 /// Operations that only look at the daemon's state: answered at once, whatever is queued.
 enum ImmediateOperation: String, CaseIterable {
@@ -101,7 +102,7 @@ extension Engine {
             "encoder_variants": .object(variants.statistics.description(limit: variants.limit)),
             "adapters": .object(adapters.snapshot.description),
             "descriptors": .object(Descriptors.state.description),
-            "resident_bytes": .integer(guidancedResidentBytes()),
+            "resident_bytes": .integer(ProcessMemory.resident),
             "models": .array(registry.models.map { .string($0.name) }),
             "transport": .object(transportCounters),
         ]

@@ -4,6 +4,7 @@ import IPC
 import JSON
 import Logging
 import Synchronization
+import System
 
 /// The running daemon: models, compute threads, sockets, signals.
 final class Service: Sendable {

@@ -2,6 +2,7 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import System
 import Testing
 
 /// What of the conditioning cache survives when adapters come and go.

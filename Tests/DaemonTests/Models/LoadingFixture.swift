@@ -3,6 +3,7 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import System
 import Testing
 
 /// An engine whose models are loaded step by step, as the test says.

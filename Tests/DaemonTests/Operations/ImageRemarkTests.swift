@@ -2,6 +2,7 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import System
 import Testing
 
 @Suite struct ImageRemarkTests {

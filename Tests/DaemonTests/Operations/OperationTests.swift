@@ -3,6 +3,7 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import System
 import Testing
 
 @Suite struct OperationTests {

@@ -3,6 +3,7 @@ import Glibc
 import IPC
 import JSON
 import Synchronization
+import System
 import Testing
 
 /// Collects completions, and waits for them.

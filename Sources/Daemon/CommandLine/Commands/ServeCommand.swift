@@ -2,6 +2,7 @@ package import ArgumentParser
 import Encoders
 import Glibc
 import Logging
+import System
 
 package struct ServeCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(

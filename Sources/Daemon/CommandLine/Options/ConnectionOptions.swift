@@ -1,4 +1,5 @@
 package import ArgumentParser
+import System
 
 /// Where a command's work is done: in this process, or by a running daemon.
 package struct ConnectionOptions: ParsableArguments {

@@ -4,7 +4,7 @@ import Synchronization
 /// Runs `body` on `count` new threads at once and waits for all of them.
 ///
 /// - Returns: what each returned, in no particular order; fewer when a thread could not be made.
-func onOtherThreads<Result: Sendable>(
+package func onOtherThreads<Result: Sendable>(
     _ count: Int, _ body: @escaping @Sendable () -> Result
 ) -> [Result] {
     let results = Collected<Result>()
@@ -32,7 +32,7 @@ func onOtherThreads<Result: Sendable>(
 /// `body` of every index below `count`, in order, computed on all processors (at most eight threads).
 ///
 /// For work at load time that is bound by memory: beyond eight threads nothing is gained.
-func concurrentMap<Result: Sendable>(
+package func concurrentMap<Result: Sendable>(
     _ count: Int, _ body: @escaping @Sendable (Int) -> Result
 ) -> [Result] {
     let next = Counter()
