@@ -58,10 +58,17 @@ let package = Package(
         .target(
             name: "IPC", dependencies: ["JSON", "System", "CZeroMQ", "CAcceptGuard"],
             swiftSettings: strict),
+        .target(
+            name: "Serving",
+            dependencies: [
+                "JSON", "System", "Encoders", "Prompts", "Guidance", "IPC",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "Daemon",
             dependencies: [
-                "JSON", "System", "Encoders", "Prompts", "Guidance", "IPC",
+                "JSON", "System", "Encoders", "Prompts", "Guidance", "IPC", "Serving",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -84,7 +91,7 @@ let package = Package(
             name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON", "System"],
+            dependencies: ["Daemon", "Serving", "Guidance", "Encoders", "IPC", "JSON", "System"],
             exclude: ["Fixtures"], swiftSettings: strict),
     ]
 )

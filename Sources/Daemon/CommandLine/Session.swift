@@ -1,5 +1,6 @@
 package import IPC
 package import JSON
+package import Serving
 import System
 
 /// Something that answers requests: a running daemon, or the engine in this process.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Daemon
 import Encoders
 import JSON
+import Serving
 import System
 import Testing
 

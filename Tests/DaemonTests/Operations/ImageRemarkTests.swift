@@ -2,6 +2,7 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import Serving
 import System
 import Testing
 

@@ -3,6 +3,7 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import Serving
 import System
 import Testing
 

@@ -2,6 +2,7 @@ import Daemon
 import Glibc
 import IPC
 import JSON
+import Serving
 import Synchronization
 import System
 import Testing

@@ -1,5 +1,6 @@
 package import Encoders
 package import IPC
+import Serving
 import Synchronization
 import System
 

@@ -3,6 +3,7 @@ package import Guidance
 import IPC
 import JSON
 package import Prompts
+import Serving
 
 package struct ConditionCommand: SessionCommand {
     package static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 package import ArgumentParser
 import Encoders
 import JSON
+import Serving
 import System
 
 package struct VerifyCommand: ParsableCommand {

@@ -8,7 +8,7 @@ package final class Worker {
     private let activationBudget: Int
     private var seat = ComputeSeat.alone
     /// Receives the time of each stage of whatever runs on this thread, when set.
-    var meter: StageMeter?
+    package var meter: StageMeter?
     /// One a kind of tower, not one a tower: models, and towers with other weights merged in, come and
     /// go, and a later one may get the address that an earlier one had.
     private var images: [WorkspaceKind: any ImageWorkspace] = [:]
@@ -66,7 +66,7 @@ package final class Worker {
     }
 
     /// Memory for groups of up to the tower's preferred size.
-    func workspace(for tower: any TextTower) -> any TowerWorkspace {
+    package func workspace(for tower: any TextTower) -> any TowerWorkspace {
         let workspace = Self.find(tower.workspaceKind, in: &text) {
             tower.makeWorkspace(capacity: tower.preferredGroup, slots: team.places)
         }
@@ -87,7 +87,7 @@ package final class Worker {
     }
 
     /// Memory of all workspaces.
-    var workspaceBytes: Int {
+    package var workspaceBytes: Int {
         images.values.reduce(0) { $0 + $1.bytes } + gradients.values.reduce(0) { $0 + $1.bytes }
             + text.values.reduce(0) { $0 + $1.bytes }
     }
@@ -108,7 +108,7 @@ package final class Worker {
 }
 
 /// How a thread's budget for kept activations is spent.
-enum GradientMemory {
+package enum GradientMemory {
     /// Images whose gradients are computed together: as many as the tower prefers and the budget
     /// keeps the activations of, but at least one.
     static func group(_ tower: any ImageTower, slots: Int, budget: Int) -> Int {
@@ -118,7 +118,7 @@ enum GradientMemory {
     }
 
     /// - Throws: `ConfigurationError` when a budget is not enough for one image a thread.
-    static func check(
+    package static func check(
         _ model: CLIPModel, name: String, threads: Int, budget: Int
     ) throws(ConfigurationError) {
         // One image a thread, everything recomputed that can be.

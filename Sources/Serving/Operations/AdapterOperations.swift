@@ -77,9 +77,9 @@ extension ParameterReader {
     /// The name under which prompts and requests use an adapter.
     fileprivate mutating func adapterName() throws(WireFault) -> String {
         let name = try requiredString("name")
-        guard SettingRules.isAdapterName(name) else {
+        guard AdapterName.isValid(name) else {
             throw .parameter(
-                "name", expected: SettingRules.adapterNames, actual: SettingRules.quoted(name))
+                "name", expected: AdapterName.expected, actual: AdapterName.quoted(name))
         }
         return name
     }

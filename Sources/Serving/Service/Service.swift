@@ -1,13 +1,13 @@
-import Encoders
+package import Encoders
 import Glibc
 import IPC
 import JSON
-import Logging
+package import Logging
 import Synchronization
 import System
 
 /// The running daemon: models, compute threads, sockets, signals.
-final class Service: Sendable {
+package final class Service: Sendable {
     private let engine: Engine
     private let server: Server
     private let log: Logger
@@ -19,7 +19,7 @@ final class Service: Sendable {
     ///
     /// - Throws: `EncoderError` for a model that cannot be loaded, `TransportError` for an endpoint
     ///   that cannot be bound.
-    init(_ configuration: ServeConfiguration, log: Logger) throws {
+    package init(_ configuration: ServeConfiguration, log: Logger) throws {
         self.log = log
         Descriptors.prepare()
         let registry = try ModelRegistry(
@@ -75,7 +75,7 @@ final class Service: Sendable {
     /// Each tower serves as soon as it is made. When one cannot be made, accepted work is finished.
     ///
     /// - Throws: `EncoderError` for the tower that could not be made.
-    func run() throws(EncoderError) {
+    package func run() throws(EncoderError) {
         // Not before: while nothing is bound there is nothing to finish, and a signal may simply end it.
         Signals.install()
         let server = self.server
@@ -128,7 +128,7 @@ final class Service: Sendable {
         housekeeping.join()
         guard engine.stop(patience: Service.patience) else {
             log.error("compute threads hang: stopping without them")
-            _exit(CommandStatus.internalFault.rawValue)
+            _exit(Service.hungStatus)
         }
         log.info("stopped")
         switch loading.read({ $0 }) {
@@ -139,6 +139,9 @@ final class Service: Sendable {
         case .complete, .stopped: loader.join()
         }
     }
+
+    /// The process's status when compute threads hang: an internal fault (`EX_SOFTWARE`).
+    private static let hungStatus: Int32 = 70
 
     /// How far the models are.
     private enum Loading {

@@ -178,10 +178,10 @@ extension Adapters.Snapshot {
                 notes.append("embedding \"\(name)\" of the file: left out for the one \(owner)")
             } else if embeddings.count >= Adapters.limit {
                 notes.append("embedding \"\(name)\" of the file: left out, there are too many")
-            } else if !SettingRules.isAdapterName(name) {
+            } else if !AdapterName.isValid(name) {
                 notes.append(
-                    "embedding of the file: expected as name \(SettingRules.adapterNames), found "
-                        + SettingRules.quoted(name))
+                    "embedding of the file: expected as name \(AdapterName.expected), found "
+                        + AdapterName.quoted(name))
             } else {
                 embeddings[name] = EmbeddingEntry(
                     name: name, inversion: embedding.inversion, serial: generation,

@@ -1,11 +1,11 @@
-import Encoders
-import Guidance
-import IPC
+package import Encoders
+package import Guidance
+package import IPC
 
 // The one place where errors of the layers below become wire errors.
 
 extension WireFault {
-    init(_ error: EncoderError, field: String? = nil) {
+    package init(_ error: EncoderError, field: String? = nil) {
         let code: ErrorCode =
             switch error {
             case .image: .badImage
@@ -17,7 +17,7 @@ extension WireFault {
         self.init(code, error.description, field: field)
     }
 
-    init(_ error: GuidanceError) {
+    package init(_ error: GuidanceError) {
         switch error {
         case .parameter(let field, let expected, let actual):
             self.init(
