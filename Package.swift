@@ -43,19 +43,32 @@ let package = Package(
         // Files compiled into the binary: the CLIP vocabulary and the default model.
         .target(name: "CEmbedded", exclude: ["Data"]),
 
+        .target(name: "System", swiftSettings: strict),
         .target(name: "JSON", swiftSettings: strict),
         .target(
             name: "Encoders",
-            dependencies: ["JSON", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash"],
+            dependencies: [
+                "JSON", "System", "COpenBLAS", "CKernels", "CPNGReader", "CEmbedded", "CXXHash",
+            ],
+            swiftSettings: strict),
+        .target(name: "Prompts", swiftSettings: strict),
+        .target(
+            name: "Guidance", dependencies: ["Encoders", "Prompts", "CKernels"],
             swiftSettings: strict),
         .target(
-            name: "Guidance", dependencies: ["Encoders", "CKernels"], swiftSettings: strict),
+            name: "IPC", dependencies: ["JSON", "System", "CZeroMQ", "CAcceptGuard"],
+            swiftSettings: strict),
         .target(
-            name: "IPC", dependencies: ["JSON", "CZeroMQ", "CAcceptGuard"], swiftSettings: strict),
+            name: "Serving",
+            dependencies: [
+                "JSON", "System", "Encoders", "Prompts", "Guidance", "IPC",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "Daemon",
             dependencies: [
-                "JSON", "Encoders", "Guidance", "IPC",
+                "JSON", "System", "Encoders", "Prompts", "Guidance", "IPC", "Serving",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -69,12 +82,16 @@ let package = Package(
             dependencies: ["Encoders", "Guidance", "JSON", "CKernels", "CAllocationCounter"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
-            name: "GuidanceTests", dependencies: ["Guidance", "Encoders", "JSON"],
+            name: "PromptsTests", dependencies: ["Prompts", "Guidance", "Encoders", "JSON"],
+            exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "GuidanceTests", dependencies: ["Guidance", "Prompts", "Encoders", "JSON"],
             exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "IPCTests", dependencies: ["IPC", "JSON", "CZeroMQ"], swiftSettings: strict),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "Guidance", "Encoders", "IPC", "JSON"],
+            name: "DaemonTests",
+            dependencies: ["Daemon", "Serving", "Guidance", "Encoders", "IPC", "JSON", "System"],
             exclude: ["Fixtures"], swiftSettings: strict),
     ]
 )

@@ -1,8 +1,8 @@
 """Checks the rules of docs/architecture that no compiler checks.
 
-Imports point one way (Daemon → Guidance, IPC → Encoders …; in the Python client transports → plans →
-values), no source imports full Foundation, the Python client needs numpy and pyzmq only, and no file,
-Swift or Python, has grown past 500 lines.
+Imports point one way (Daemon → Serving → Guidance, IPC → Encoders …; in the Python client transports → plans →
+values), within a Swift target folders know only those below them, no source imports full Foundation, the Python
+client needs numpy and pyzmq only, and no file, Swift or Python, has grown past 500 lines.
 """
 
 import ast
@@ -15,12 +15,40 @@ SOURCES = ROOT / "Sources"
 
 #: What each Swift target may import of our own targets.
 ALLOWED: dict[str, set[str]] = {
+    "System": set(),
     "JSON": set(),
-    "Encoders": {"JSON", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
-    "Guidance": {"Encoders", "CKernels"},
-    "IPC": {"JSON", "CZeroMQ", "CAcceptGuard"},
-    "Daemon": {"JSON", "Encoders", "Guidance", "IPC"},
+    "Encoders": {"JSON", "System", "COpenBLAS", "CKernels", "CPNGReader", "CXXHash", "CEmbedded"},
+    "Prompts": set(),
+    "Guidance": {"Encoders", "Prompts", "CKernels"},
+    "IPC": {"JSON", "System", "CZeroMQ", "CAcceptGuard"},
+    "Serving": {"JSON", "System", "Encoders", "Prompts", "Guidance", "IPC"},
+    "Daemon": {"JSON", "System", "Encoders", "Prompts", "Guidance", "IPC", "Serving"},
 }
+#: Which folders of its own target a folder's files must not name a type of.
+APART: dict[str, set[str]] = {
+    "Encoders/Image": {"Checkpoints", "Compute", "Text", "Towers", "Families"},
+    "Encoders/Text": {"Compute", "Image", "Towers", "Families"},
+    "Encoders/Compute": {"Image", "Text", "Towers", "Families"},
+    "Encoders/Towers": {"Image", "Text", "Families"},
+    "Prompts/Languages": {"Compilation"},
+    "Prompts/Program": {"Compilation"},
+    "Guidance/Conditioning": {"Scoring", "Steering", "Latents", "Maps", "Objectives", "Cutouts"},
+    "Guidance/Scoring": {"Conditioning", "Steering", "Latents", "Maps", "Objectives", "Cutouts"},
+    "Guidance/Maps": {"Conditioning", "Scoring", "Steering", "Objectives"},
+    "Guidance/Objectives": {"Conditioning", "Steering", "Latents", "Cutouts"},
+    "Guidance/Steering": {"Conditioning", "Scoring"},
+    "Serving/Scheduler": {"Conditioning"},
+    "Serving/Models": {"Conditioning", "Operations", "Service"},
+    "Serving/Conditioning": {"Service"},
+    "Serving/Operations": {"Service"},
+    "Daemon/Configuration": {"CommandLine"},
+}
+#: A type that is declared at the left margin and seen outside of its file.
+DECLARATION = re.compile(
+    r"^(?:@\w+(?:\([^)]*\))? +)*(?:package |public |final |indirect )*"
+    r"(?:class|struct|enum|protocol|actor|typealias) +(\w+)",
+    re.MULTILINE,
+)
 IMPORT = re.compile(r"^\s*(?:@\w+\s+)*(?:public |package |internal |private )?import (?:\w+ )?(\w+)")
 LONGEST = 500
 
@@ -54,7 +82,7 @@ IMPURE = {"asyncio", "socket", "threading", "time", "zmq"}
 
 def main() -> int:
     """Prints each violation and returns the exit status."""
-    problems = swift_problems() + length_problems() + client_problems()
+    problems = swift_problems() + folder_problems() + length_problems() + client_problems()
     for problem in problems:
         print(problem)
     print(f"layers: {len(problems)} problem(s)")
@@ -77,6 +105,27 @@ def swift_problems() -> list[str]:
                 problems.append(f"{name}:{number}: imports full Foundation")
             if module in own and module not in ALLOWED.get(target, set()):
                 problems.append(f"{name}:{number}: {target} must not import {module}")
+    return problems
+
+
+def folder_problems() -> list[str]:
+    """Which Swift files name a type of a folder that is not theirs to know."""
+    sources = {path: path.relative_to(SOURCES).parts for path in sorted(SOURCES.rglob("*.swift"))}
+    homes: dict[str, dict[str, str]] = {}
+    for path, parts in sources.items():
+        if len(parts) > 2:
+            for name in DECLARATION.findall(path.read_text(encoding="utf-8")):
+                homes.setdefault(parts[0], {})[name] = parts[1]
+    problems: list[str] = []
+    for path, parts in sources.items():
+        forbidden = APART.get("/".join(parts[:2]), set()) if len(parts) > 2 else set()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            code = re.sub(r'"(?:\\.|[^"\\])*"', "", line).split("//")[0]
+            for word in re.findall(r"(?<![\w.])[A-Z]\w*", code):
+                home = homes.get(parts[0], {}).get(word)
+                if home in forbidden:
+                    name = path.relative_to(ROOT)
+                    problems.append(f"{name}:{number}: {parts[1]} must not know {word} of {home}")
     return problems
 
 

@@ -1,6 +1,7 @@
 package import ArgumentParser
 import Encoders
 import Glibc
+import Serving
 
 @main
 package struct Guidanced: ParsableCommand {

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// Proof that a loaded model computes what it should on this machine: for `guidanced verify`, and
 /// for readiness.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import lark
 
-OUT = Path(__file__).parents[1] / "GuidanceTests" / "Fixtures" / "schedules.json"
+OUT = Path(__file__).parents[1] / "PromptsTests" / "Fixtures" / "schedules.json"
 
 PARSER = lark.Lark(
     r"""

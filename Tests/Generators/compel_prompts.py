@@ -37,7 +37,7 @@ from transformers import CLIPTokenizer
 
 from tokenizer import clip_references
 
-OUT = Path(__file__).parents[1] / "GuidanceTests" / "Fixtures" / "compel.json"
+OUT = Path(__file__).parents[1] / "PromptsTests" / "Fixtures" / "compel.json"
 WIDTH = 2
 
 CURATED = """

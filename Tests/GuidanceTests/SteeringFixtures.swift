@@ -1,3 +1,4 @@
+import Encoders
 import Guidance
 import JSON
 import Testing
@@ -10,7 +11,8 @@ enum SteeringFixtures {
     static func cases(_ kind: String) throws -> [Case] {
         let parts = #filePath.split(separator: "/").dropLast()
         let path = "/" + parts.joined(separator: "/") + "/Fixtures/steering.json"
-        let found = try PromptFixtures.cases(path: path).map { Case(value: $0) }
+        let bytes = try MappedBytes.map(path: path).withUnsafeBytes { Array($0) }
+        let found = (try JSONValue.parse(bytes).arrayValue ?? []).map { Case(value: $0) }
             .filter { $0.text("kind") == kind }
         try #require(!found.isEmpty)
         return found

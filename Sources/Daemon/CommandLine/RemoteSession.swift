@@ -1,6 +1,7 @@
 import Glibc
 package import IPC
 package import JSON
+import System
 
 /// A running daemon.
 package final class RemoteSession: Session {

@@ -1,5 +1,7 @@
 package import IPC
 package import JSON
+package import Serving
+import System
 
 /// Something that answers requests: a running daemon, or the engine in this process.
 package protocol Session {

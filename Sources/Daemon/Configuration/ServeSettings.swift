@@ -1,5 +1,6 @@
 package import Encoders
 import JSON
+package import Serving
 
 /// The settings that somebody stated, by flags, in the environment or in a file.
 package struct ServeSettings: Equatable, Sendable {

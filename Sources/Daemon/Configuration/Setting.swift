@@ -1,4 +1,5 @@
 import JSON
+package import Serving
 
 /// What there is to know of a setting, declared once: its flag, its key in a configuration file, its
 /// environment variable, its help, its line in docs/command-line.md and how each is read.

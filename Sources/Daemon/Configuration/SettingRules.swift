@@ -1,4 +1,5 @@
 package import Encoders
+package import Serving
 
 /// What every setting must be like, whether it comes from a flag or from a file.
 package enum SettingRules {
@@ -127,28 +128,17 @@ package enum SettingRules {
             }
     }
 
-    /// What a textual inversion or a LoRA may be called.
-    package static let adapterNames = "a name of 1…128 bytes, with spaces only between its words"
-
-    package static func isAdapterName(_ name: String) -> Bool {
-        (1...128).contains(name.utf8.count) && PathText.firstEscape(in: name) == nil
-            && name.unicodeScalars.allSatisfy {
-                ($0 == " " || !$0.properties.isWhitespace)
-                    && $0.properties.generalCategory != .control
-            } && name.first != " " && name.last != " "
-    }
-
     package static func checkAdapterName(
         _ name: String, _ field: String, _ origin: ConfigurationError.Origin
     ) throws(ConfigurationError) -> String {
-        guard isAdapterName(name) else {
+        guard AdapterName.isValid(name) else {
             throw ConfigurationError(
-                origin, field, expected: adapterNames, actual: quoted(name))
+                origin, field, expected: AdapterName.expected, actual: quoted(name))
         }
         return name
     }
 
     package static func quoted(_ text: String) -> String {
-        "\"\(text.prefix(200))\(text.count > 200 ? "…" : "")\""
+        AdapterName.quoted(text)
     }
 }

@@ -1,4 +1,5 @@
 package import Encoders
+package import Serving
 
 /// Every setting of `guidanced serve`.
 package enum SettingTable {

@@ -1,5 +1,6 @@
 import CEmbedded
 import Glibc
+import System
 
 /// The files of a checkpoint by name: a directory on disk, the table compiled into the program, or
 /// files in memory.
@@ -24,7 +25,7 @@ public struct CheckpointFiles: Sendable {
         }
         var status = stat()
         guard stat(path.nativePath, &status) == 0 else {
-            throw .file(path: path, reason: systemMessage(errno))
+            throw .file(path: path, reason: systemReason(errno))
         }
         guard status.st_mode & S_IFMT == S_IFDIR, let handle = opendir(path.nativePath) else {
             throw .file(

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// Read-only bytes of a file (mapped, not read) or of the program itself.
 ///
@@ -51,7 +52,7 @@ public final class MappedBytes: @unchecked Sendable {
         // O_NONBLOCK: opening a FIFO must not wait for a writer.
         let descriptor = open(path.nativePath, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            throw .file(path: path, reason: "cannot be opened: \(systemMessage(errno))")
+            throw .file(path: path, reason: "cannot be opened: \(systemReason(errno))")
         }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -68,7 +69,7 @@ public final class MappedBytes: @unchecked Sendable {
         else {
             let code = errno
             close(descriptor)
-            throw .file(path: path, reason: "cannot be mapped: \(systemMessage(code))")
+            throw .file(path: path, reason: "cannot be mapped: \(systemReason(code))")
         }
         return MappedBytes(
             address: UnsafeRawPointer(address), count: count, descriptor: descriptor, path: path,
@@ -132,7 +133,7 @@ public final class MappedBytes: @unchecked Sendable {
                     path: path,
                     reason: count == 0
                         ? "was shortened while it was being read"
-                        : "cannot be read: \(systemMessage(errno))")
+                        : "cannot be read: \(systemReason(errno))")
             }
             done += count
         }
@@ -160,11 +161,4 @@ public final class MappedBytes: @unchecked Sendable {
         try readPieces(0..<count, length: Self.pieceLength) { all += $0 }
         return all
     }
-}
-
-/// The C library's text for an `errno`.
-func systemMessage(_ code: Int32) -> String {
-    var buffer = [CChar](repeating: 0, count: 256)
-    guard strerror_r(code, &buffer, buffer.count) == 0 else { return "error \(code)" }
-    return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
 }

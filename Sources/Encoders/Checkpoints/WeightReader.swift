@@ -1,3 +1,5 @@
+import System
+
 /// One tensor of a checkpoint as it is stored.
 public struct StoredTensor: Sendable, Equatable {
     public let name: String

@@ -1,4 +1,5 @@
 internal import CKernels
+import System
 
 /// What a machine's registers allow: the bound that products are measured against.
 public enum MachinePeak {

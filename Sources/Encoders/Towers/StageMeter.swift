@@ -1,4 +1,4 @@
-import Glibc
+import System
 
 /// A part of a tower's work, for profiles.
 public enum Stage: String, Sendable, CaseIterable {
@@ -37,14 +37,8 @@ extension StageMeter? {
         _ stage: Stage, _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         guard let self else { return try body() }
-        let start = Self.now()
-        defer { self.add(stage, Self.now() - start) }
+        let start = monotonicNow()
+        defer { self.add(stage, monotonicNow() - start) }
         return try body()
-    }
-
-    private static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

@@ -1,5 +1,6 @@
 import CZeroMQ
 public import JSON
+import System
 
 /// Why a call through a `Client` gave no result.
 public enum ClientError: Error, Equatable, Sendable {
@@ -98,7 +99,7 @@ public final class Client {
     }
 
     private static func deadline(after milliseconds: Int) -> UInt64 {
-        SocketLoop.now() + UInt64(min(max(milliseconds, 0), Int(Int32.max))) * 1_000_000
+        monotonicNow() + UInt64(min(max(milliseconds, 0), Int(Int32.max))) * 1_000_000
     }
 
     private func receive(before deadline: UInt64) throws(ClientError) -> Reply? {
@@ -109,7 +110,7 @@ public final class Client {
                 }
                 return try decode(incoming.frames)
             }
-            let now = SocketLoop.now()
+            let now = monotonicNow()
             if now >= deadline { return nil }
             // Rounded up, so that the last wait does not end before the deadline.
             let wait = (deadline - now + 999_999) / 1_000_000

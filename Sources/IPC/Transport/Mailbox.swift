@@ -1,6 +1,7 @@
 import CZeroMQ
 import Glibc
 import Synchronization
+import System
 
 /// What other threads have for the socket thread, and how they wake it.
 final class Mailbox: Sendable {
@@ -26,7 +27,7 @@ final class Mailbox: Sendable {
     init() throws(TransportError) {
         descriptor = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
         guard descriptor >= 0 else {
-            throw .system(call: "eventfd", reason: String(cString: strerror(errno)))
+            throw .system(call: "eventfd", reason: systemReason(errno))
         }
     }
 

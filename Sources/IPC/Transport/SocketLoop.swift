@@ -1,5 +1,6 @@
 import CZeroMQ
 import Glibc
+import System
 
 /// The socket thread's work: receives, lets the state machine decide, sends. Never computes and
 /// never waits for a client.
@@ -73,8 +74,8 @@ struct SocketLoop {
     private mutating func finish() {
         sockets.releaseNames()
         perform(machine.refuseInFlight())
-        let end = SocketLoop.now() + lingerNanoseconds
-        while !outbox.isEmpty, SocketLoop.now() < end {
+        let end = monotonicNow() + lingerNanoseconds
+        while !outbox.isEmpty, monotonicNow() < end {
             usleep(1000)
             flushOutbox()
         }
@@ -101,7 +102,7 @@ struct SocketLoop {
                     machine.receive(
                         frames: Array(incoming.frames.dropFirst()),
                         droppedFrames: incoming.droppedFrames, from: client,
-                        isControl: bound.isControl, now: SocketLoop.now()))
+                        isControl: bound.isControl, now: monotonicNow()))
             }
         }
         return isBusy
@@ -205,10 +206,4 @@ struct SocketLoop {
     }
 
     private func publishCounters() { mailbox.publish(merged()) }
-
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-    }
 }

@@ -1,5 +1,6 @@
 import CZeroMQ
 import Glibc
+import System
 
 /// A listening UNIX-domain socket that only the daemon's own user may connect to.
 ///
@@ -137,5 +138,5 @@ struct UnixListener {
         }
     }
 
-    private static func reason() -> String { String(cString: strerror(errno)) }
+    private static func reason() -> String { systemReason(errno) }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Daemon
 import Encoders
 import Guidance
+import Serving
 import Testing
 
 /// A command as the program would parse it.

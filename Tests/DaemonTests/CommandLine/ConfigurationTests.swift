@@ -2,6 +2,8 @@ import ArgumentParser
 import Daemon
 import Encoders
 import JSON
+import Serving
+import System
 import Testing
 
 @Suite struct ConfigurationTests {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Daemon
 import Encoders
 import IPC
+import Serving
 import Testing
 
 @Suite struct FailureTests {

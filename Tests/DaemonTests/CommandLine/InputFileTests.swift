@@ -3,6 +3,7 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import Serving
 import Testing
 
 @Suite struct InputFileTests {
@@ -101,7 +102,7 @@ import Testing
         #expect(throws: WireFault.self) {
             try ArgumentText.check(["loras": [["name": .string(bad)]]])
         }
-        #expect(!SettingRules.isAdapterName(bad))
+        #expect(!AdapterName.isValid(bad))
         #expect(!SettingRules.isEndpoint("ipc:///tmp/" + bad))
     }
 

@@ -3,6 +3,7 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import Serving
 import Testing
 
 /// Commands on the built-in model, in this process.

@@ -3,6 +3,7 @@ import Glibc
 import IPC
 import JSON
 import Synchronization
+import System
 import Testing
 
 /// The command line's end of the wire against a real server with answers of our own.

@@ -2,6 +2,8 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import Serving
+import System
 import Testing
 
 /// What of the conditioning cache survives when adapters come and go.

@@ -1,6 +1,7 @@
 import Daemon
 import Encoders
 import JSON
+import Serving
 import Testing
 
 /// What files of adapters become usable as, by name.
@@ -103,6 +104,6 @@ import Testing
         ("a\tb", false), ("a\u{a0}b", false), ("", false),
     ])
     func namesMayHaveSpaces(_ name: String, _ isRight: Bool) {
-        #expect(SettingRules.isAdapterName(name) == isRight)
+        #expect(AdapterName.isValid(name) == isRight)
     }
 }

@@ -1,4 +1,5 @@
 import Daemon
+import Serving
 import Synchronization
 import Testing
 

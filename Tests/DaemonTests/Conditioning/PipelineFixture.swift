@@ -3,6 +3,8 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import Serving
+import System
 import Testing
 
 /// A small diffusers pipeline and what diffusers' own `encode_prompt` makes of prompts with it

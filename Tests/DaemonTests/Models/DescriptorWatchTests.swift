@@ -1,5 +1,6 @@
 import Daemon
 import IPC
+import Serving
 import Testing
 
 @Suite struct DescriptorWatchTests {

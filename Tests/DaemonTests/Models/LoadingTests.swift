@@ -2,6 +2,8 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import Serving
+import System
 import Testing
 
 /// What is answered while some towers are there and others are not.

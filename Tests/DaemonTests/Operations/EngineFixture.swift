@@ -3,6 +3,8 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import Serving
+import System
 import Testing
 
 /// An engine on the default model, and requests to it.

@@ -2,6 +2,8 @@ import Daemon
 import Encoders
 import IPC
 import JSON
+import Serving
+import System
 import Testing
 
 /// Embeddings that are not finite or have no length: every operation says so, of the same items.

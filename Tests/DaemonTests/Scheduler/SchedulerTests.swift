@@ -2,7 +2,9 @@ import Daemon
 import Glibc
 import IPC
 import JSON
+import Serving
 import Synchronization
+import System
 import Testing
 
 /// Collects completions, and waits for them.

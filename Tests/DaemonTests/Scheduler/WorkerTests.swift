@@ -1,5 +1,6 @@
 import Daemon
 import Encoders
+import Serving
 import Testing
 
 @Suite struct WorkerTests {

@@ -1,5 +1,6 @@
 import Encoders
 import Guidance
+import Prompts
 import Testing
 
 @Suite("Conditioning recipes")

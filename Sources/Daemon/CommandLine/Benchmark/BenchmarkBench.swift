@@ -1,6 +1,8 @@
 package import Encoders
 package import IPC
+import Serving
 import Synchronization
+import System
 
 /// A model on compute threads of its own, the same scheduler as the daemon's, ready to do one piece of
 /// work after the other and say how long each took.

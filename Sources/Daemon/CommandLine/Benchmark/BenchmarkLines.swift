@@ -1,6 +1,7 @@
 import Glibc
 import IPC
 import JSON
+import System
 
 /// `guidanced bench --interactive`: one measurement a line, for a program that alternates with others.
 struct BenchmarkLines {
@@ -22,7 +23,7 @@ struct BenchmarkLines {
     private var facts: JSONObject {
         [
             "load_seconds": .number(loadSeconds),
-            "resident_bytes": .integer(guidancedResidentBytes()),
+            "resident_bytes": .integer(ProcessMemory.resident),
             "packed_bytes": .integer(bench.packedBytes),
             "activation_bytes": .integer(bench.activationBytes),
         ]

@@ -1,6 +1,7 @@
 import Encoders
 import IPC
 import JSON
+import System
 
 /// What `guidanced bench` measured.
 struct BenchmarkReport {
@@ -74,7 +75,7 @@ struct BenchmarkReport {
         self.threads = threads
         packedBytes = bench.packedBytes
         activationBytes = bench.activationBytes
-        residentBytes = guidancedResidentBytes()
+        residentBytes = ProcessMemory.resident
     }
 
     private func peak(of work: BenchmarkWork) -> Double {

@@ -2,6 +2,8 @@ package import ArgumentParser
 package import Guidance
 import IPC
 import JSON
+package import Prompts
+import Serving
 
 package struct ConditionCommand: SessionCommand {
     package static let configuration = CommandConfiguration(

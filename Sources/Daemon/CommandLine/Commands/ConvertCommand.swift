@@ -1,5 +1,6 @@
 package import ArgumentParser
 import Encoders
+import Serving
 
 package struct ConvertCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 package import ArgumentParser
 import IPC
 import JSON
+import Serving
 
 /// `guidanced models`, which lists when nothing else is said.
 package struct ModelsGroup: ParsableCommand {

@@ -2,6 +2,8 @@ package import ArgumentParser
 import Encoders
 import Glibc
 import Logging
+package import Serving
+import System
 
 package struct ServeCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(

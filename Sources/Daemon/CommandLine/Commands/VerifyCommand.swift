@@ -1,6 +1,8 @@
 package import ArgumentParser
 import Encoders
 import JSON
+import Serving
+import System
 
 package struct VerifyCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(

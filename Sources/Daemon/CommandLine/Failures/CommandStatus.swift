@@ -1,6 +1,7 @@
 import ArgumentParser
 import Encoders
 import IPC
+import Serving
 
 /// How a command ends, after `sysexits.h`.
 package enum CommandStatus: Int32, CaseIterable, Sendable {

@@ -1,6 +1,7 @@
 import Encoders
 import Glibc
 import JSON
+import System
 
 /// Reading the files that are named on the command line.
 package enum InputFile {

@@ -1,4 +1,6 @@
 package import ArgumentParser
+package import Serving
+import System
 
 /// Where a command's work is done: in this process, or by a running daemon.
 package struct ConnectionOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Encoders
 public import Guidance
+package import Prompts
 
 /// How a result is printed.
 package enum ReportFormat: String, CaseIterable, Sendable, ExpressibleByArgument {

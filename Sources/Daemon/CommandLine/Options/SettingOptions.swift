@@ -1,4 +1,5 @@
 package import ArgumentParser
+package import Serving
 
 /// The flags of `guidanced serve`, one a setting of `SettingTable`, which has their names and help.
 package struct SettingOptions: ParsableArguments {

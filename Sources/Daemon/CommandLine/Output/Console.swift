@@ -1,5 +1,6 @@
 import Encoders
 import Glibc
+import System
 
 /// Where bytes for people or programs go.
 package protocol ByteSink: Sendable {
@@ -94,9 +95,4 @@ package struct DescriptorSink: ByteSink {
         case .some(let code): throw .failed(name: name, reason: systemReason(code))
         }
     }
-}
-
-/// The system's text for an error number.
-package func systemReason(_ code: Int32) -> String {
-    strerror(code).map { String(cString: $0) } ?? "error \(code)"
 }

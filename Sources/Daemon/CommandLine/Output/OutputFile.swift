@@ -1,5 +1,6 @@
 import Encoders
 import Glibc
+import System
 
 /// Where a command's result goes: a file, or standard output (`-`, or nothing stated).
 package struct OutputFile: Equatable, Sendable {

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// A progress bar on standard error, drawn by a thread of its own while the caller works: only on
 /// a terminal, and only when the work takes longer than `ProgressLine.quietTime`.

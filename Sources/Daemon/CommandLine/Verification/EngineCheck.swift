@@ -1,6 +1,8 @@
 import Encoders
 import IPC
 import JSON
+package import Serving
+import System
 
 /// Checks of the whole way from encoded files and texts to results, as requests take it.
 package enum EngineCheck {

@@ -1,3 +1,5 @@
+import System
+
 extension TextWeights {
     /// The weights with LoRAs and their relatives added, one after another in the order given.
     ///

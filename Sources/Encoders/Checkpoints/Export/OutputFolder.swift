@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// A new directory that appears with all its files or not at all.
 ///
@@ -26,7 +27,7 @@ final class OutputFolder {
         let parent = slash.map { String(path[...$0]) } ?? ""
         var template = (parent + ".guidanced-XXXXXX").nativePath
         guard mkdtemp(&template) != nil else {
-            throw .file(path: path, reason: "cannot be made: \(systemMessage(errno))")
+            throw .file(path: path, reason: "cannot be made: \(systemReason(errno))")
         }
         self.path = path
         hidden = PathText.text(template.dropLast().map(UInt8.init(bitPattern:)))
@@ -48,7 +49,7 @@ final class OutputFolder {
         let descriptor = open(
             (hidden + "/" + name).nativePath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
-            throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
+            throw .file(path: place, reason: "cannot be written: \(systemReason(errno))")
         }
         names.append(name)
         defer { close(descriptor) }
@@ -62,13 +63,13 @@ final class OutputFolder {
                 }
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else {
-                    throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
+                    throw .file(path: place, reason: "cannot be written: \(systemReason(errno))")
                 }
                 written += count
             }
         }
         guard fsync(descriptor) == 0 else {
-            throw .file(path: place, reason: "cannot be written: \(systemMessage(errno))")
+            throw .file(path: place, reason: "cannot be written: \(systemReason(errno))")
         }
     }
 
@@ -78,7 +79,7 @@ final class OutputFolder {
     func commit() throws(EncoderError) {
         chmod(hidden.nativePath, 0o755)
         guard rename(hidden.nativePath, path.nativePath) == 0 else {
-            throw .file(path: path, reason: "cannot be made: \(systemMessage(errno))")
+            throw .file(path: path, reason: "cannot be made: \(systemReason(errno))")
         }
         isCommitted = true
     }

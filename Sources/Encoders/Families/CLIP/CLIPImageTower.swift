@@ -1,3 +1,5 @@
+import System
+
 /// CLIP's image tower: a vision transformer whose class token, projected, is the image's embedding.
 ///
 /// Of the last block an embedding needs the class token's query, attention and MLP alone.

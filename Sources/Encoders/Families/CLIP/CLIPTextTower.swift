@@ -1,4 +1,5 @@
 internal import CKernels
+import System
 
 /// CLIP's text tower: a causal transformer; the end token's last state, projected, is the text's
 /// embedding.

@@ -1,4 +1,5 @@
 public import Encoders
+public import Prompts
 
 /// What a family of samplers is conditioned on: which text encoders, which of their layers, and how
 /// the pieces are put together. A new family is an entry of the table (`ConditioningRecipe+Table`).
