@@ -127,7 +127,7 @@ struct PromptEncoders: Sendable {
     func unused(_ index: Int, _ lora: Adapters.Snapshot.LoRAEntry) -> [String] {
         let entry = entries[index]
         let changes = try? lora.file.lora(
-            for: entry.tower.role, width: entry.encoder.configuration.width, isOnly: isOnly)
+            for: entry.tower.role, width: entry.encoder.sizes.width, isOnly: isOnly)
         return changes?.unused(by: entry.encoder.configuration) ?? []
     }
 
