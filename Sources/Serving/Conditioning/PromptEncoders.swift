@@ -128,7 +128,7 @@ struct PromptEncoders: Sendable {
         let entry = entries[index]
         let changes = try? lora.file.lora(
             for: entry.tower.role, width: entry.encoder.sizes.width, isOnly: isOnly)
-        return changes?.unused(by: entry.encoder.configuration) ?? []
+        return changes?.unused(projection: entry.encoder.sizes.projection) ?? []
     }
 
     /// Positions of the encoder with the fewest.

@@ -152,8 +152,8 @@ public struct LoRA: Sendable, Equatable {
 
     /// What of the changes finds nothing to change in a tower and is left out: those to the
     /// projection, when it has none.
-    public func unused(by configuration: TextConfiguration) -> [String] {
-        configuration.projection == nil
+    public func unused(projection: Int?) -> [String] {
+        projection == nil
             ? updates.keys.filter { $0.layer == nil }.map(\.name) : []
     }
 }

@@ -235,11 +235,11 @@ import Testing
         var sizes = try base().sizes
         // [24, 32] here, not [32, 32].
         #expect(throws: EncoderError.self) { try weights.applying([(lora, 1)]) }
-        #expect(lora.unused(by: sizes).isEmpty)
+        #expect(lora.unused(projection: sizes.projection).isEmpty)
         weights.projection = nil
         sizes.projection = nil
         #expect(try weights.applying([(lora, 1)]).layers != weights.layers)
-        #expect(lora.unused(by: sizes) == ["text_projection"])
+        #expect(lora.unused(projection: sizes.projection) == ["text_projection"])
     }
 
     @Test func readsLinearMatricesStoredAsConvolutions() throws {
