@@ -46,6 +46,9 @@ extension ServeConfiguration {
         var limits = Scheduler.Limits()
         if let stated = try settings.value(SettingTable.requests) { limits.requests = stated.value }
         if let stated = try settings.value(SettingTable.queuedBytes) { limits.bytes = stated.value }
+        if let stated = try settings.value(SettingTable.batchWait) {
+            limits.batchWait = UInt64(stated.value) * 1000
+        }
         let threads = try settings.value(SettingTable.threads)
         self.init(
             endpoints: endpoints, controlEndpoints: [control], models: models,

@@ -9,6 +9,7 @@ package enum SettingRules {
     /// 0 keeps nothing.
     package static let cacheBytes = 0...(1 << 50)
     package static let activationBudget = 1...(1 << 50)
+    package static let batchWait = 0...1_000_000
 
     package static func checkEndpoint(
         _ endpoint: String, _ field: String, _ origin: ConfigurationError.Origin

@@ -94,6 +94,13 @@ package enum SettingTable {
             "threads", form: .number, placeholder: "N", fallback: "one for each available core",
             help: "Compute threads."), SettingRules.threads)
 
+    package static let batchWait = integer(
+        SettingDeclaration(
+            "batch_wait", form: .number, placeholder: "MICROSECONDS", fallback: "0",
+            help:
+                "How long items of one request wait for those of others to share a group with; what "
+                + "is there shares it in any case."), SettingRules.batchWait)
+
     package static let requests = integer(
         SettingDeclaration(
             "requests", in: "limits", form: .number, placeholder: "N",
@@ -132,7 +139,8 @@ package enum SettingTable {
     /// In the order of help and documentation.
     package static let all: [any AnySetting] = [
         bind, control, models, defaultModel, loras, embeddings, precision, imageProfile, backend,
-        instructions, threads, requests, queuedBytes, activationBytes, conditioningCacheBytes,
+        instructions, threads, batchWait, requests, queuedBytes, activationBytes,
+        conditioningCacheBytes,
         encoderVariantBytes,
     ]
 

@@ -92,7 +92,7 @@ struct ConditioningSource: Sendable {
         self.negatives = negatives
         self.warnings = warnings
         hasStatedNegatives = texts.hasNegatives
-        work = try ConditioningWork(
+        work = ConditioningWork(
             placed, encoders: encoders, cache: context.conditioningCache,
             limit: context.replyLimit)
     }

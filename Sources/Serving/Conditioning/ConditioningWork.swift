@@ -5,56 +5,15 @@ import JSON
 import Prompts
 
 /// The work that a set of prompts needs: those that are not cached are compiled into rows of tokens,
-/// equal rows are run once, each as an item of its own.
+/// each an item of its own; the weights that they need are made; and equal rows are run once.
 struct ConditioningWork: Sendable {
+    /// A prompt that is not cached.
     private struct Pending: Sendable {
         /// In `slots`.
         let slot: Int
-        /// The parameter at fault when it comes to nothing.
-        let field: String
+        let placed: PlacedPrompt
         let key: ConditioningKey
-        /// One an encoder.
-        let prompts: [EncoderPrompt]
-        let notes: [String]
-        /// Where each one's rows are.
-        let rows: [[Int]]
     }
-
-    /// What makes two rows the same.
-    private struct RowKey: Hashable {
-        let encoder: Int
-        let loras: [EncoderVariants.Key.LoRA]
-        let row: TokenRow
-        let state: Int
-    }
-
-    private struct Row: Sendable {
-        let encoder: Int
-        let variant: EncoderVariants.Variant
-        let tokens: [Int32]
-        let endIndex: Int
-        let hidden: Range<Int>
-        /// Which layer's states are wanted.
-        let state: Int
-        /// Where its result is kept; only for empty prompts.
-        let emptyKey: EncoderVariants.EmptyRowKey?
-
-        /// Whether both rows run through the same tower, up to the same layer.
-        func runsWith(_ other: Row) -> Bool {
-            encoder == other.encoder && state == other.state
-                && variant.encoder === other.variant.encoder
-        }
-    }
-
-    /// Which weights rows need.
-    private struct VariantKey: Hashable {
-        let encoder: Int
-        let loras: [EncoderVariants.Key.LoRA]
-        let hasEmbeddings: Bool
-    }
-
-    /// Rows that one request may have run.
-    static let rowLimit = 2048
 
     private let encoders: PromptEncoders
     /// Each different prompt once.
@@ -62,167 +21,82 @@ struct ConditioningWork: Sendable {
     /// Where each prompt is in `slots`, in the order in which they were given.
     private let places: [Int]
     private let pending: [Pending]
-    private let rows: [Row]
-    /// The numbers of the rows that have no result yet, encoder by encoder: neighbours run together.
-    private let open: [Int]
-    private let results: Slots<Result<EncodedRow, WireFault>>
+    private let compiled: Slots<Result<CompiledForEncoders, WireFault>>
+    /// What the compiled prompts come to; filled once they are.
+    private let arranged = Slots<ConditioningRows>(count: 1)
     private let cache: ConditioningCache
+    private let limit: Int
 
     /// Different prompts that were answered from the cache.
     let cachedCount: Int
-    var rowCount: Int { open.count }
+    var rowCount: Int { arranged[0]?.openCount ?? 0 }
 
-    /// Compiles what is not cached, and makes the weights that it needs.
+    /// Looks into the cache; nothing else is done yet.
     ///
     /// - Parameter limit: bytes that the vectors of what is not cached may take together.
     init(
         _ prompts: [PlacedPrompt], encoders: PromptEncoders, cache: ConditioningCache, limit: Int
-    ) throws(WireFault) {
+    ) {
         self.encoders = encoders
         self.cache = cache
+        self.limit = limit
         slots = Slots(count: prompts.count)
         var cachedCount = 0
         var known: [ConditioningKey: Int] = [:]
-        var slotPlaces: [Int] = []
+        var places: [Int] = []
         var pending: [Pending] = []
-        var rows: [Row] = []
-        var positions: [RowKey: Int] = [:]
-        var variants: [VariantKey: EncoderVariants.Variant] = [:]
-        var bytes = 0
         for (index, placed) in prompts.enumerated() {
             let key = encoders.key(placed)
-            slotPlaces.append(known[key] ?? index)
+            places.append(known[key] ?? index)
             guard known[key] == nil else { continue }
             known[key] = index
             if let finished = cache.value(key) {
                 slots[index] = finished
                 cachedCount += 1
-                continue
+            } else {
+                pending.append(Pending(slot: index, placed: placed, key: key))
             }
-            let (compiled, notes) = try encoders.compile(placed)
-            bytes += encoders.vectorBytes(compiled, placed.prompt)
+        }
+        self.cachedCount = cachedCount
+        self.places = places
+        self.pending = pending
+        compiled = Slots(count: pending.count)
+    }
+
+    /// The whole of it, and what is done with `finished()` at the end.
+    func plan(_ finish: @escaping @Sendable () throws(WireFault) -> Outcome) -> WorkPlan {
+        let compilation = WorkPlan.Stage(itemCount: pending.count) { item, _ in
+            compiled[item] = Result { () throws(WireFault) in
+                try encoders.compile(pending[item].placed)
+            }
+        }
+        return .beginning(with: [compilation]) { () throws(WireFault) in
+            let rows = try arrange()
+            arranged[0] = rows
+            return .beginning(with: [rows.weights]) { () throws(WireFault) in
+                WorkPlan(stages: try rows.stages(), finish: finish)
+            }
+        }
+    }
+
+    private func arrange() throws(WireFault) -> ConditioningRows {
+        var prompts: [(placed: PlacedPrompt, compiled: CompiledForEncoders)] = []
+        var bytes = 0
+        for (index, prompt) in pending.enumerated() {
+            guard let result = compiled[index] else {
+                throw WireFault(.internal, "a prompt was not compiled")
+            }
+            let own = try result.get()
+            bytes += encoders.vectorBytes(own.prompts, prompt.placed.prompt)
             guard bytes <= limit else {
                 throw WireFault(
                     .tooLarge,
                     "expected prompts whose vectors take at most \(limit) bytes, found \(bytes): "
-                        + "ask for less at once", field: placed.field)
+                        + "ask for less at once", field: prompt.placed.field)
             }
-            var places: [[Int]] = []
-            for (number, prompt) in compiled.enumerated() {
-                let state = encoders.entries[number].states[placed.clipSkip] ?? 0
-                let loras = encoders.changing(number, placed.loras)
-                let role = encoders.entries[number].tower.role
-                let loraKeys = loras.map {
-                    EncoderVariants.Key.LoRA(
-                        serial: $0.entry.serial, strength: $0.strength(for: role))
-                }
-                var own: [Int] = []
-                for (place, row) in prompt.rows.enumerated() {
-                    let rowKey = RowKey(encoder: number, loras: loraKeys, row: row, state: state)
-                    if let known = positions[rowKey] {
-                        own.append(known)
-                        continue
-                    }
-                    guard rows.count < ConditioningWork.rowLimit else {
-                        throw WireFault(
-                            .tooLarge,
-                            "expected at most \(ConditioningWork.rowLimit) rows of tokens, "
-                                + "found more", field: placed.field)
-                    }
-                    let wanted = VariantKey(
-                        encoder: number, loras: loraKeys, hasEmbeddings: row.tokens == nil)
-                    let variant: EncoderVariants.Variant
-                    if let known = variants[wanted] {
-                        variant = known
-                    } else {
-                        variant = try encoders.variant(
-                            number, loras: loras, hasEmbeddings: wanted.hasEmbeddings)
-                        variants[wanted] = variant
-                    }
-                    positions[rowKey] = rows.count
-                    own.append(rows.count)
-                    rows.append(
-                        Row(
-                            encoder: number, variant: variant,
-                            tokens: row.entries.map { variant.token($0) },
-                            endIndex: row.endIndex, hidden: row.hiddenPositions, state: state,
-                            emptyKey: prompt.compiled.isEmpty(row: place)
-                                ? encoders.emptyRowKey(
-                                    number, loras: loraKeys, row: row, state: state) : nil))
-                }
-                places.append(own)
-            }
-            pending.append(
-                Pending(
-                    slot: index, field: placed.field, key: key, prompts: compiled, notes: notes,
-                    rows: places))
+            prompts.append((prompt.placed, own))
         }
-        self.cachedCount = cachedCount
-        places = slotPlaces
-        self.pending = pending
-        self.rows = rows
-        results = Slots(count: rows.count)
-        var open: [Int] = []
-        for (index, row) in rows.enumerated() {
-            if let key = row.emptyKey, let known = encoders.variants.emptyRows.value(key) {
-                results[index] = .success(known)
-            } else {
-                open.append(index)
-            }
-        }
-        self.open = open.sorted { (rows[$0].encoder, $0) < (rows[$1].encoder, $1) }
-    }
-
-    /// Runs the rows; nothing when everything is cached.
-    var stages: [WorkPlan.Stage] {
-        guard !open.isEmpty else { return [] }
-        let largest = encoders.entries.map(\.encoder.tower.preferredGroup).min() ?? 1
-        return [
-            WorkPlan.Stage(itemCount: open.count, groupSize: largest) { items, worker in
-                // Neighbours that run with the same weights go through the tower together.
-                var left = open[items]
-                while let first = left.first {
-                    let group = left.prefix { rows[$0].runsWith(rows[first]) }
-                    let encoded = Result { () throws(EncoderError) in
-                        try run(group.map { rows[$0] }, worker)
-                    }
-                    for (index, row) in group.enumerated() {
-                        let result = Result { () throws(EncoderError) in
-                            let encoded = try encoded.get()[index]
-                            try ConditioningWork.check(encoded)
-                            return encoded
-                        }
-                        results[row] = result.mapError { WireFault($0) }
-                        if let key = rows[row].emptyKey, case .success(let encoded) = result {
-                            encoders.variants.emptyRows.insert(
-                                encoded, bytes: encoded.bytes, for: key)
-                        }
-                    }
-                    left = left.dropFirst(group.count)
-                }
-            }
-        ]
-    }
-
-    /// Runs rows of one encoder with the same weights.
-    private func run(_ rows: [Row], _ worker: Worker) throws(EncoderError) -> [EncodedRow] {
-        let first = rows[0]
-        let entry = encoders.entries[first.encoder]
-        let encoder = first.variant.encoder
-        let wantsHidden = encoders.settings.recipe.hasHiddenStates
-        return try entry.recipe.encode(
-            rows: rows.map(\.tokens), endIndices: rows.map(\.endIndex),
-            hiding: rows.map(\.hidden), state: first.state, wantsHidden: wantsHidden,
-            encoder: encoder,
-            workspace: worker.workspace(for: encoder.tower))
-    }
-
-    /// Checks what came out of a tower, before weights are applied to it.
-    private static func check(_ row: EncodedRow) throws(EncoderError) {
-        try ResultCheck.finite(row.hidden, from: .text, named: "hidden states")
-        if let pooled = row.pooled {
-            try ResultCheck.embedding(pooled, from: .text, named: "a pooled vector")
-        }
+        return try ConditioningRows(prompts, encoders: encoders)
     }
 
     /// Checks what weights, blends and joins made of it.
@@ -235,8 +109,8 @@ struct ConditioningWork: Sendable {
 
     /// Every prompt's vectors, in order; after the stages have run.
     func finished() throws(WireFault) -> [FinishedPrompt] {
-        for prompt in pending {
-            let finished = try finish(prompt)
+        for (number, prompt) in pending.enumerated() {
+            let finished = try finish(number)
             slots[prompt.slot] = finished
             cache.insert(
                 finished, bytes: prompt.key.bytes + finished.bytes, for: prompt.key)
@@ -252,23 +126,15 @@ struct ConditioningWork: Sendable {
         return all
     }
 
-    private func finish(_ prompt: Pending) throws(WireFault) -> FinishedPrompt {
+    private func finish(_ number: Int) throws(WireFault) -> FinishedPrompt {
+        guard let rows = arranged[0], let prompt = try compiled[number]?.get() else {
+            throw WireFault(.internal, "a prompt was not compiled")
+        }
+        let field = pending[number].placed.field
         let recipe = encoders.settings.recipe
         var parts: [PromptVectors] = []
-        for (program, places) in zip(prompt.prompts, prompt.rows) {
-            var encoded: [EncodedRow] = []
-            for place in places {
-                guard let result = results[place] else {
-                    throw WireFault(.internal, "a row of tokens was not run")
-                }
-                do throws(WireFault) {
-                    encoded.append(try result.get())
-                } catch {
-                    var fault = error
-                    fault.field = fault.field ?? prompt.field
-                    throw fault
-                }
-            }
+        for (encoder, program) in prompt.prompts.enumerated() {
+            let encoded = try rows.encoded(number, encoder: encoder, field: field)
             parts.append(program.combine(encoded, wantsHidden: recipe.hasHiddenStates))
         }
         let dropped = prompt.prompts.map(\.compiled).max { $0.droppedTokens < $1.droppedTokens }
@@ -285,22 +151,12 @@ struct ConditioningWork: Sendable {
         do throws(EncoderError) {
             try ConditioningWork.check(vectors)
         } catch {
-            throw WireFault(error, field: prompt.field)
+            throw WireFault(error, field: field)
         }
         return FinishedPrompt(
             vectors: vectors, report: report, droppedTokens: dropped?.droppedTokens ?? 0,
             droppedText: dropped?.conditionings.flatMap(\.droppedText).joined(separator: " ") ?? "",
             ignoredText: prompt.prompts[0].compiled.ignoredText, notes: prompt.notes)
-    }
-}
-
-extension EncoderVariants.Variant {
-    /// The id of an entry: textual inversions stand behind the vocabulary.
-    fileprivate func token(_ entry: TokenEntry) -> Int32 {
-        switch entry {
-        case .token(let token): token
-        case .embedding(let name, let vector): Int32((firstTokens[name] ?? 0) + vector)
-        }
     }
 }
 

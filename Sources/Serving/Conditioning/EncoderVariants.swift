@@ -40,8 +40,8 @@ package final class EncoderVariants: Sendable {
     private let cache: LeastRecentlyUsed<Key, Variant>
     /// Rows of empty prompts: the dialects that weigh against one would run it with every prompt.
     let emptyRows = LeastRecentlyUsed<EmptyRowKey, EncodedRow>(limit: 32 << 20)
-    /// One is made at a time: making one takes the memory of a whole tower.
-    private let making = Mutex(())
+    /// Those that threads are making: whoever wants one of them waits for it.
+    private let making = Monitor<Set<Key>>([])
 
     package init(limit: Int) { cache = LeastRecentlyUsed(limit: limit) }
 
@@ -70,17 +70,13 @@ package final class EncoderVariants: Sendable {
             loras: changes.map { Key.LoRA(serial: $0.serial, strength: $0.strength) },
             embeddings: embeddings.map(\.serial))
         if let known = cache.value(key) { return known }
-        let made = making.withLock { _ in
-            Result { () throws(EncoderError) in
-                if let known = cache.value(key) { return known }
-                let made = try EncoderVariants.make(
-                    tower.source, encoder, changes.map { ($0.lora, Float($0.strength)) },
-                    embeddings)
-                cache.insert(made.variant, bytes: made.bytes, for: key)
-                return made.variant
-            }
-        }
-        return try made.get()
+        making.wait { $0.insert(key).inserted ? () : nil }
+        defer { making.update { _ = $0.remove(key) } }
+        if let known = cache.value(key) { return known }
+        let made = try EncoderVariants.make(
+            tower.source, encoder, changes.map { ($0.lora, Float($0.strength)) }, embeddings)
+        cache.insert(made.variant, bytes: made.bytes, for: key)
+        return made.variant
     }
 
     private static func make(

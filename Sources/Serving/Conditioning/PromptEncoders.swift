@@ -3,6 +3,12 @@ import Guidance
 import IPC
 import Prompts
 
+/// A prompt's rows for every encoder, and what is to be said of them.
+struct CompiledForEncoders: Sendable {
+    let prompts: [EncoderPrompt]
+    let notes: [String]
+}
+
 /// The text encoders of a recipe as one request uses them: with their compilers, and with the LoRAs
 /// and textual inversions that may change them.
 struct PromptEncoders: Sendable {
@@ -155,7 +161,7 @@ struct PromptEncoders: Sendable {
     /// rows; the recipe's join cuts what is more.
     func compile(
         _ placed: PlacedPrompt
-    ) throws(WireFault) -> (prompts: [EncoderPrompt], notes: [String]) {
+    ) throws(WireFault) -> CompiledForEncoders {
         var compiled: [CompiledPrompt] = []
         for (index, entry) in entries.enumerated() {
             let second = index == 1 ? placed.secondProgram : nil
@@ -185,7 +191,7 @@ struct PromptEncoders: Sendable {
             prompts.append(
                 EncoderPrompt(compiled: result.padded(toRows: rows), contextLength: length))
         }
-        return (prompts, notes.all)
+        return CompiledForEncoders(prompts: prompts, notes: notes.all)
     }
 
     /// The most that a prompt's finished vectors take: each stretch of steps has its own.
@@ -211,6 +217,15 @@ struct PromptEncoders: Sendable {
             fingerprint: entries[index].tower.model.fingerprint,
             precision: entries[index].encoder.tower.options.precision, loras: loras, row: row,
             state: state, recipe: settings.recipe.name)
+    }
+
+    /// Memory that making an encoder's weights takes: as they are read, changed and packed. 0 where
+    /// nothing is to be made.
+    func variantBytes(_ index: Int, loras: [UsedLoRA], hasEmbeddings: Bool) -> Int {
+        let entry = entries[index]
+        if loras.isEmpty, !hasEmbeddings || entry.embeddings.isEmpty { return 0 }
+        let tower = entry.encoder.tower
+        return (tower.options.precision == .f32 ? 3 : 5) * tower.bytes
     }
 
     /// The weights that rows are run with.

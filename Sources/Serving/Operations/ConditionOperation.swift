@@ -20,7 +20,7 @@ enum ConditionOperation: Operation {
         let model = context.model
         let limit = context.replyLimit
         let warnings = context.params.unknownParameterWarnings
-        return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
+        return source.work.plan { () throws(WireFault) in
             let prepared = try source.prepared()
             return Outcome(
                 model: model, result: source.result(prepared, hasAccounting: hasAccounting),

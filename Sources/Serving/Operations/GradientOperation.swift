@@ -17,6 +17,12 @@ enum GradientOperation: Operation {
         let count: Int
     }
 
+    /// An image on its way through the tower, and what it is compared with.
+    private struct Source: Sendable {
+        let image: PreparedImages.Ready
+        let objective: PromptObjective
+    }
+
     static func replyBytes(_ facts: RequestFacts) -> Int {
         (3 * facts.pixels + 2 * facts.imageCount) * facts.numberSize
     }
@@ -46,6 +52,7 @@ enum GradientOperation: Operation {
         let objectives = Slots<Result<[PromptObjective], WireFault>>(count: 1)
         let computed = Slots<Result<Computed, WireFault>>(count: images.count)
         let gradients = try GradientOutput(images, datatype)
+        let sizes = Slots<(height: Int, width: Int)>(count: images.count)
 
         let combine = WorkPlan.Stage(itemCount: 1) { _, _ in
             do throws(WireFault) {
@@ -56,22 +63,40 @@ enum GradientOperation: Operation {
             }
         }
         let prepared = PreparedImages(count: images.count, side: side)
+        let work = TowerWork<Source, PixelGradient>(
+            key: GroupKey(side.tower, .gradients), groupSize: side.tower.preferredGroup,
+            take: { item in
+                // Without objectives the request has failed.
+                guard case .success(let all) = objectives[0] else { return nil }
+                do throws(WireFault) {
+                    let image = try prepared.take(item)
+                    sizes[item] = (image.height, image.width)
+                    return Source(image: image, objective: all[pairwise ? item : 0])
+                } catch {
+                    computed[item] = .failure(error)
+                    return nil
+                }
+            },
+            give: { item, result in
+                guard let (height, width) = sizes[item] else { return }
+                computed[item] = Result { () throws(WireFault) in
+                    let gradient = try result.mapError { WireFault($0) }.get()
+                    let vanishing = try gradients.take(
+                        gradient.gradient, item, height: height, width: width)
+                    return Computed(
+                        loss: gradient.loss, score: gradient.score, vanishing: vanishing,
+                        count: gradient.gradient.count)
+                }
+            },
+            itemBytes: { images.size($0)?.floatBytes ?? 0 },
+            compute: { sources, worker throws(EncoderError) in
+                try differentiate(sources, side, worker)
+            })
         let stages = prepared.stages(
             preparationBytes: { images.preparationBytes($0, asFloats: true) },
-            runBytes: { images.size($0)?.floatBytes ?? 0 },
             prepare: { item, worker throws(WireFault) in
                 try prepare(images, item, side, worker)
-            },
-            run: { items, worker in
-                guard case .success(let all) = objectives[0] else { return }
-                // The budget for activations may allow fewer at a time than the tower prefers.
-                let most = worker.gradientWorkspace(for: side.tower).capacity
-                for start in stride(from: items.lowerBound, to: items.upperBound, by: most) {
-                    differentiate(
-                        prepared, start..<min(start + most, items.upperBound), side,
-                        { all[pairwise ? $0 : 0] }, worker, gradients, into: computed)
-                }
-            })
+            }, work: work)
         return WorkPlan(stages: prompts.stages + [combine] + stages, isReplyThere: true) {
             () throws(WireFault) in
             if case .failure(let fault) = objectives[0] { throw fault }
@@ -107,46 +132,26 @@ enum GradientOperation: Operation {
         }
     }
 
-    /// Images that cannot be read fail alone; the others go through the tower together.
+    /// Takes a group all the way; the budget for activations may allow fewer at a time than the tower
+    /// prefers.
     private static func differentiate(
-        _ images: PreparedImages, _ items: Range<Int>, _ side: ImageSide,
-        _ objective: (Int) -> PromptObjective, _ worker: Worker, _ gradients: GradientOutput,
-        into computed: Slots<Result<Computed, WireFault>>
-    ) {
-        var ready: [(item: Int, height: Int, width: Int)] = []
-        var sources: [PixelGradient.Source] = []
-        for item in items {
-            do throws(WireFault) {
-                let image = try images.take(item)
-                do throws(EncoderError) {
-                    sources.append(
-                        PixelGradient.Source(
-                            pixels: image.pixels, objective: objective(item),
-                            preprocessing: try worker.preprocessing(
-                                for: side, height: image.height, width: image.width)))
-                } catch {
-                    throw WireFault(error)
-                }
-                ready.append((item, image.height, image.width))
-            } catch {
-                computed[item] = .failure(error)
+        _ sources: [Source], _ side: ImageSide, _ worker: Worker
+    ) throws(EncoderError) -> [Result<PixelGradient, EncoderError>] {
+        let workspace = worker.gradientWorkspace(for: side.tower)
+        var results: [Result<PixelGradient, EncoderError>] = []
+        for start in stride(from: 0, to: sources.count, by: workspace.capacity) {
+            var group: [PixelGradient.Source] = []
+            for source in sources[start..<min(start + workspace.capacity, sources.count)] {
+                group.append(
+                    PixelGradient.Source(
+                        pixels: source.image.pixels, objective: source.objective,
+                        preprocessing: try worker.preprocessing(
+                            for: side, height: source.image.height, width: source.image.width)))
             }
+            results += try PixelGradient.gradients(
+                group, tower: side.tower, workspace: workspace)
         }
-        let results = Result { () throws(EncoderError) in
-            try PixelGradient.gradients(
-                sources, tower: side.tower, workspace: worker.gradientWorkspace(for: side.tower))
-        }
-        for (index, entry) in ready.enumerated() {
-            computed[entry.item] = Result { () throws(WireFault) in
-                let result = results.flatMap { $0[index] }.mapError { WireFault($0) }
-                let gradient = try result.get()
-                let vanishing = try gradients.take(
-                    gradient.gradient, entry.item, height: entry.height, width: entry.width)
-                return Computed(
-                    loss: gradient.loss, score: gradient.score, vanishing: vanishing,
-                    count: gradient.gradient.count)
-            }
-        }
+        return results
     }
 
     /// One objective for all images, or one an image when pairwise.

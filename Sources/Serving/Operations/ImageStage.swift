@@ -24,30 +24,34 @@ struct ImageStage: Sendable {
     var stages: [WorkPlan.Stage] {
         prepared.stages(
             preparationBytes: { [images] in images.preparationBytes($0, asFloats: false) },
-            prepare: prepare, run: encode)
+            prepare: prepare, work: work)
     }
 
-    /// Images that cannot be read fail alone; the others of the group are encoded together.
-    private func encode(_ items: Range<Int>, _ worker: Worker) {
-        var ready: [(item: Int, pixels: [Float])] = []
-        for item in items {
-            do throws(WireFault) {
-                ready.append((item, try prepared.take(item).pixels))
-            } catch {
-                slots[item] = .failure(error)
-            }
-        }
-        let results = Result { () throws(EncoderError) in
-            try side.tower.embed(
-                images: ready.map(\.pixels), workspace: worker.workspace(for: side.tower))
-        }
-        for (index, entry) in ready.enumerated() {
-            slots[entry.item] = Result { () throws(EncoderError) in
-                let embedding = try results.get()[index]
-                try ResultCheck.embedding(embedding, from: .image)
-                return embedding
-            }.mapError { WireFault($0) }
-        }
+    /// Images that cannot be read fail alone; the others of a group are encoded together.
+    private var work: TowerWork<[Float], [Float]> {
+        TowerWork(
+            key: GroupKey(side.tower, .images), groupSize: side.tower.preferredGroup,
+            take: { [prepared, slots] item in
+                do throws(WireFault) {
+                    return try prepared.take(item).pixels
+                } catch {
+                    slots[item] = .failure(error)
+                    return nil
+                }
+            },
+            give: { [slots] item, result in
+                slots[item] = result.mapError { WireFault($0) }
+            },
+            compute: { [side] pixels, worker throws(EncoderError) in
+                try side.tower.embed(
+                    images: pixels, workspace: worker.workspace(for: side.tower)
+                ).map { embedding in
+                    Result { () throws(EncoderError) in
+                        try ResultCheck.embedding(embedding, from: .image)
+                        return embedding
+                    }
+                }
+            })
     }
 
     /// The tower's input: byte images take the exact path, floats the differentiable one.

@@ -22,7 +22,7 @@ enum PrepareOperation: Operation {
         let handles = context.handles
         let model = context.model
         let warnings = context.params.unknownParameterWarnings
-        return WorkPlan(stages: source.work.stages) { () throws(WireFault) in
+        return source.work.plan { () throws(WireFault) in
             let prepared = try source.prepared()
             var result = source.result(prepared, hasAccounting: hasAccounting)
             result["handle"] = .string(

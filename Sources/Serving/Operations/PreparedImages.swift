@@ -33,16 +33,13 @@ struct PreparedImages: Sendable {
         return max(1, Self.waitingBytes / (12 * size * size) / group) * group
     }
 
-    /// Stages in pairs: `prepare` for each image of a window, then `run` for groups of them.
+    /// Stages in pairs: `prepare` for each image of a window, then the tower's `work` on them.
     ///
-    /// - Parameters:
-    ///   - preparationBytes: memory that an image takes while it is prepared.
-    ///   - runBytes: memory that an image takes while its group is run, beside the worker's own.
+    /// - Parameter preparationBytes: memory that an image takes while it is prepared.
     func stages(
         preparationBytes: @escaping @Sendable (_ item: Int) -> Int,
-        runBytes: @escaping @Sendable (_ item: Int) -> Int = { _ in 0 },
         prepare: @escaping @Sendable (_ item: Int, _ worker: Worker) throws(WireFault) -> Ready,
-        run: @escaping @Sendable (_ items: Range<Int>, _ worker: Worker) -> Void
+        work: any GroupWork
     ) -> [WorkPlan.Stage] {
         stride(from: 0, to: slots.count, by: window).flatMap { first -> [WorkPlan.Stage] in
             let count = min(window, slots.count - first)
@@ -55,13 +52,7 @@ struct PreparedImages: Sendable {
                     slots[first + item] = .failure(error)
                 }
             }
-            let tower = WorkPlan.Stage(
-                itemCount: count, groupSize: side.tower.preferredGroup,
-                bytes: { runBytes(first + $0) }
-            ) { items, worker in
-                run(first + items.lowerBound..<first + items.upperBound, worker)
-            }
-            return [preparation, tower]
+            return [preparation, WorkPlan.Stage([(work, first..<first + count)])]
         }
     }
 

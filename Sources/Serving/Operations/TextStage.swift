@@ -20,6 +20,8 @@ struct TextStage: Sendable {
     /// How many texts one entry of that parameter makes (templates of a label).
     private let textsPerEntry: Int
     private let slots: Slots<Result<Encoded, WireFault>>
+    /// Texts on their way through the tower.
+    private let tokenized: Slots<TokenizedText>
 
     /// - Throws: `bad_request` when the model has no text tower.
     init(
@@ -35,6 +37,7 @@ struct TextStage: Sendable {
         self.field = field
         self.textsPerEntry = textsPerEntry
         slots = Slots(count: texts.count)
+        tokenized = Slots(count: texts.count)
     }
 
     static func textSide(
@@ -49,38 +52,41 @@ struct TextStage: Sendable {
         return (tower, tokenizer)
     }
 
-    var stage: WorkPlan.Stage {
-        WorkPlan.Stage(itemCount: texts.count, groupSize: tower.preferredGroup) {
-            items, worker in
-            // Texts that cannot be tokenized fail alone; the others of the group are encoded together.
-            var ready: [(item: Int, text: TokenizedText)] = []
-            for item in items {
+    var stage: WorkPlan.Stage { WorkPlan.Stage([(work, 0..<texts.count)]) }
+
+    /// Texts that cannot be tokenized fail alone; the others of a group are encoded together.
+    private var work: TowerWork<[Int32], [Float]> {
+        TowerWork(
+            key: GroupKey(tower, .texts), groupSize: tower.preferredGroup,
+            take: { item in
                 do throws(WireFault) {
-                    ready.append(
-                        (
-                            item,
-                            try TextStage.tokenize(
-                                texts[item], tokenizer, tower, overflow, limits,
-                                field: fieldName(item))
-                        ))
+                    let text = try TextStage.tokenize(
+                        texts[item], tokenizer, tower, overflow, limits, field: fieldName(item))
+                    tokenized[item] = text
+                    return text.tokens
                 } catch {
                     slots[item] = .failure(error)
+                    return nil
                 }
-            }
-            let results = Result { () throws(EncoderError) in
-                try tower.embed(
-                    texts: ready.map(\.text.tokens), workspace: worker.workspace(for: tower))
-            }
-            for (index, entry) in ready.enumerated() {
-                slots[entry.item] = Result { () throws(EncoderError) in
-                    let embedding = try results.get()[index]
-                    try ResultCheck.embedding(embedding, from: .text)
-                    return Encoded(
-                        embedding: embedding, droppedTokens: entry.text.droppedTokens,
-                        droppedText: entry.text.droppedText)
-                }.mapError { WireFault($0, field: fieldName(entry.item)) }
-            }
-        }
+            },
+            give: { item, result in
+                slots[item] = result.map { embedding in
+                    Encoded(
+                        embedding: embedding,
+                        droppedTokens: tokenized[item]?.droppedTokens ?? 0,
+                        droppedText: tokenized[item]?.droppedText ?? "")
+                }.mapError { WireFault($0, field: fieldName(item)) }
+                tokenized[item] = nil
+            },
+            compute: { [tower] texts, worker throws(EncoderError) in
+                try tower.embed(texts: texts, workspace: worker.workspace(for: tower)).map {
+                    embedding in
+                    Result { () throws(EncoderError) in
+                        try ResultCheck.embedding(embedding, from: .text)
+                        return embedding
+                    }
+                }
+            })
     }
 
     private func fieldName(_ item: Int) -> String {

@@ -45,6 +45,8 @@ extension Scheduler {
         /// Bytes that large pieces of work (an image while it is decoded or resized, a group's
         /// gradients) may take at a time; one alone may take more.
         package var workBytes = 1 << 30
+        /// How long a group that is not full waits for items of other requests, in nanoseconds.
+        package var batchWait: UInt64 = 0
 
         package init(requests: Int = 256, bytes: Int = 1 << 30) {
             self.requests = requests

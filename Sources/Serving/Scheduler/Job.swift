@@ -63,6 +63,9 @@ package final class Job: @unchecked Sendable {
     package var expense: Expense
     package var phase = Phase.queued
     package var started: UInt64?
+    /// Since when items for a tower wait for others, and how often other jobs were let pass.
+    var readySince: UInt64?
+    var timesPassed = 0
     /// Set when the rest of the job is not worth doing; the reply then carries this fault.
     package var fault: WireFault?
     package var sequence: UInt64 = 0

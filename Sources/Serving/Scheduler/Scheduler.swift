@@ -18,9 +18,13 @@ package final class Scheduler: Sendable {
         package var completed = 0
         package var failed = 0
         package var refused = 0
+        /// Groups that towers ran, their items, and the groups that had items of several requests.
+        package var groups = 0
+        package var groupItems = 0
+        package var sharedGroups = 0
     }
 
-    private struct State {
+    struct State {
         /// Unfinished jobs, most urgent first.
         var jobs: [Job] = []
         /// Of those, the ones whose reply was not given yet, and what they take: what the
@@ -34,6 +38,10 @@ package final class Scheduler: Sendable {
         var completed = 0
         var failed = 0
         var refused = 0
+        /// Groups that towers ran, their items, and the groups that had items of several requests.
+        var groups = 0
+        var groupItems = 0
+        var sharedGroups = 0
         /// A running mean of the time that one job keeps the threads busy, in nanoseconds.
         var meanDuration = 50e6
         /// When a thread last began or finished something, in monotonic nanoseconds.
@@ -46,16 +54,6 @@ package final class Scheduler: Sendable {
         func standstill(now: UInt64) -> UInt64? {
             busyThreads == 0 ? nil : now - min(lastProgress, now)
         }
-    }
-
-    private enum Task {
-        case plan(Job)
-        /// - Parameters:
-        ///   - bytes: what is counted for them.
-        ///   - room: what all large pieces take together, with these.
-        case items(Job, WorkPlan.Stage, Range<Int>, bytes: Int, room: Int)
-        case end(Job, WireFault)
-        case stop
     }
 
     package let threadCount: Int
@@ -199,7 +197,8 @@ package final class Scheduler: Sendable {
             var statistics = Statistics(
                 expense: state.expense, workBytes: state.workBytes, completed: state.completed,
                 failed: state.failed,
-                refused: state.refused)
+                refused: state.refused, groups: state.groups, groupItems: state.groupItems,
+                sharedGroups: state.sharedGroups)
             for job in state.jobs {
                 if case .queued = job.phase {
                     statistics.waiting += 1
@@ -211,28 +210,59 @@ package final class Scheduler: Sendable {
         }
     }
 
-    private static let deadlineFault = WireFault(
+    static let deadlineFault = WireFault(
         .deadlineExceeded, "the deadline passed before the work was done",
         field: "deadline_ms")
 
     // MARK: Compute threads
 
+    /// Runs one piece of a stage, or pieces of several jobs that share a tower.
+    private static func run(_ pieces: [Piece], _ worker: Worker) {
+        let first = pieces[0]
+        switch first.stage.content {
+        case .items(_, _, let run): run(first.items, worker)
+        case .towers:
+            let parts = pieces.compactMap { piece in
+                piece.stage.tower(of: piece.items.lowerBound)?.part(piece.items)
+            }
+            parts[0].work.run(parts, worker)
+        }
+    }
+
     private static func work(_ state: Monitor<State>, _ limits: Limits, worker: Worker) {
         var isBusy = false
         while true {
-            let task: Task = state.wait { state in
+            var later: UInt64?
+            func next(_ state: inout State) -> Task? {
                 let now = monotonicNow()
                 if isBusy {
                     isBusy = false
                     state.busyThreads -= 1
                     state.lastProgress = now
                 }
-                guard let task = nextTask(&state, limits, worker, now: now) else { return nil }
-                isBusy = true
-                state.busyThreads += 1
-                state.lastProgress = now
-                return task
+                switch nextTask(&state, limits, threads: worker.team.places, now: now) {
+                case .nothing:
+                    later = nil
+                    return nil
+                case .later(let time):
+                    later = time
+                    return nil
+                case .task(let task):
+                    isBusy = true
+                    state.busyThreads += 1
+                    state.lastProgress = now
+                    return task
+                }
             }
+            // A group that waits for others has a time at which it does so no longer.
+            var found = state.wait { state -> Task?? in
+                let task = next(&state)
+                return task == nil && later == nil ? nil : .some(task)
+            }
+            while found == nil {
+                found = state.wait(until: later ?? monotonicNow() + 1_000_000_000) { next(&$0) }
+            }
+            guard let task = found else { continue }
             switch task {
             case .stop:
                 state.update { state in
@@ -246,71 +276,19 @@ package final class Scheduler: Sendable {
                 do throws(WireFault) {
                     let plan = try job.plan()
                     try admit(plan, of: job, limits, state)
-                    advance(job, plan, to: 0, state)
+                    advance(job, plan, to: 0, limits, state)
                 } catch {
                     complete(job, .failure(error), state)
                 }
-            case .items(let job, let stage, let items, let bytes, let room):
-                if bytes == 0 || MemoryRoom.has(room) {
-                    worker.whileSeated { stage.run(items, worker) }
-                    finish(items.count, of: job, bytes: bytes, state)
-                } else {
-                    finish(items.count, of: job, bytes: bytes, with: .noMemory(room), state)
+            case .pieces(let pieces, let room):
+                guard pieces.allSatisfy({ $0.bytes == 0 }) || MemoryRoom.has(room) else {
+                    for piece in pieces { finish(piece, with: .noMemory(room), limits, state) }
+                    continue
                 }
+                worker.whileSeated { run(pieces, worker) }
+                for piece in pieces { finish(piece, limits, state) }
             }
         }
-    }
-
-    /// Takes the most urgent piece of work; `nil` when there is none.
-    private static func nextTask(
-        _ state: inout State, _ limits: Limits, _ worker: Worker, now: UInt64
-    ) -> Task? {
-        // Once a large piece has to wait for others, later large ones do: it would never have its turn.
-        var hasRoom = true
-        for job in state.jobs {
-            switch job.phase {
-            case .queued:
-                if let deadline = job.deadline, now >= deadline {
-                    job.phase = .finished
-                    return .end(job, deadlineFault)
-                }
-                switch job.gate() {
-                case .open: break
-                case .closed: continue
-                case .refused(let fault):
-                    job.phase = .finished
-                    return .end(job, fault)
-                }
-                job.phase = .planning
-                job.started = now
-                return .plan(job)
-            case .running(let plan, let stage, let next, let outstanding):
-                guard next < plan.stages[stage].itemCount else { continue }
-                let own = plan.stages[stage]
-                let share = own.share(
-                    of: next..<own.itemCount, threads: worker.team.places,
-                    budget: limits.workBytes)
-                // What is small is not counted: all of it together is a sixteenth of the budget.
-                let isLarge = share.bytes > limits.workBytes / 16 / worker.team.places
-                if isLarge {
-                    hasRoom =
-                        hasRoom
-                        && (state.workBytes == 0
-                            || state.workBytes + share.bytes <= limits.workBytes)
-                    if !hasRoom { continue }
-                    state.workBytes += share.bytes
-                }
-                job.phase = .running(
-                    plan: plan, stage: stage, next: next + share.count,
-                    outstanding: outstanding + share.count)
-                return .items(
-                    job, own, next..<next + share.count, bytes: isLarge ? share.bytes : 0,
-                    room: state.workBytes)
-            case .planning, .finished:
-                continue
-            }
-        }
-        return state.isStopping && state.jobs.isEmpty ? .stop : nil
     }
 
     /// Counts what a plan found the reply to take, instead of what the headers told.
@@ -343,7 +321,7 @@ package final class Scheduler: Sendable {
     /// Moves a job to the first non-empty stage from `stage` on, or finishes it. Only the thread that
     /// put the job into the phase `planning` calls this.
     private static func advance(
-        _ job: Job, _ plan: WorkPlan, to stage: Int, _ state: Monitor<State>
+        _ job: Job, _ plan: WorkPlan, to stage: Int, _ limits: Limits, _ state: Monitor<State>
     ) {
         var stage = stage
         while stage < plan.stages.count, plan.stages[stage].itemCount == 0 { stage += 1 }
@@ -358,12 +336,19 @@ package final class Scheduler: Sendable {
         if let fault { return complete(job, .failure(fault), state) }
         if next < plan.stages.count { return }
         do throws(WireFault) {
-            // The outputs, and what they are put together from.
-            let bytes = plan.isReplyThere ? 0 : 2 * job.expense.replyBytes
-            guard MemoryRoom.has(bytes) else { throw WireFault.noMemory(bytes) }
-            let outcome = try plan.finish()
-            let fault = state.read { _ in reasonToEnd(job) }
-            complete(job, fault.map { .failure($0) } ?? .success(outcome), state)
+            switch plan.end {
+            case .more(let next):
+                let plan = try next()
+                try admit(plan, of: job, limits, state)
+                advance(job, plan, to: 0, limits, state)
+            case .reply(let finish):
+                // The outputs, and what they are put together from.
+                let bytes = plan.isReplyThere ? 0 : 2 * job.expense.replyBytes
+                guard MemoryRoom.has(bytes) else { throw WireFault.noMemory(bytes) }
+                let outcome = try finish()
+                let fault = state.read { _ in reasonToEnd(job) }
+                complete(job, fault.map { .failure($0) } ?? .success(outcome), state)
+            }
         } catch {
             complete(job, .failure(error), state)
         }
@@ -377,25 +362,23 @@ package final class Scheduler: Sendable {
         return job.fault
     }
 
-    /// - Parameters:
-    ///   - bytes: what was counted for the items.
-    ///   - fault: why they, and the rest of the job, are not done.
+    /// - Parameter fault: why the piece, and the rest of its job, are not done.
     private static func finish(
-        _ count: Int, of job: Job, bytes: Int, with fault: WireFault? = nil,
-        _ state: Monitor<State>
+        _ piece: Piece, with fault: WireFault? = nil, _ limits: Limits, _ state: Monitor<State>
     ) {
+        let job = piece.job
         enum Next {
             case wait
             case stage(WorkPlan, Int)
             case fail(WireFault)
         }
         let next: Next = state.update { state in
-            state.workBytes -= bytes
+            state.workBytes -= piece.bytes
             if let fault { job.fault = job.fault ?? fault }
             guard case .running(let plan, let stage, var next, var outstanding) = job.phase else {
                 return .wait
             }
-            outstanding -= count
+            outstanding -= piece.items.count
             if reasonToEnd(job) != nil { next = plan.stages[stage].itemCount }
             job.phase = .running(plan: plan, stage: stage, next: next, outstanding: outstanding)
             guard outstanding == 0, next == plan.stages[stage].itemCount else { return .wait }
@@ -405,7 +388,7 @@ package final class Scheduler: Sendable {
         }
         switch next {
         case .wait: break
-        case .stage(let plan, let stage): advance(job, plan, to: stage, state)
+        case .stage(let plan, let stage): advance(job, plan, to: stage, limits, state)
         case .fail(let fault): complete(job, .failure(fault), state)
         }
     }

@@ -92,6 +92,10 @@ extension Engine {
                 "limit": .integer(scheduler.limits.requests),
                 "limit_bytes": .integer(scheduler.limits.bytes),
             ],
+            "groups": [
+                "run": .integer(statistics.groups), "items": .integer(statistics.groupItems),
+                "shared": .integer(statistics.sharedGroups),
+            ],
             "requests": [
                 "completed": .integer(statistics.completed),
                 "failed": .integer(statistics.failed), "refused": .integer(statistics.refused),

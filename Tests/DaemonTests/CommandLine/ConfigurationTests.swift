@@ -22,7 +22,8 @@ import Testing
             """
             {"bind": ["ipc:///a", "tcp://127.0.0.1:5"], "control": "ipc:///c",
              "models": {"one": "/m/one", "two": "embedded:default"}, "default_model": "two",
-             "precision": "f32", "threads": 5, "limits": {"requests": 9, "queued_bytes": 1000,
+             "precision": "f32", "threads": 5, "batch_wait": 250,
+             "limits": {"requests": 9, "queued_bytes": 1000,
              "conditioning_cache_bytes": 0, "encoder_variant_bytes": 77},
              "loras": {"ink": "i.safetensors"}, "embeddings": {"<cat>": "c.pt"}}
             """)
@@ -36,6 +37,7 @@ import Testing
             ])
         #expect(configuration.defaultModel == "two")
         #expect(configuration.threads == 5)
+        #expect(configuration.limits.batchWait == 250_000)
         #expect(configuration.limits.requests == 9)
         #expect(configuration.limits.bytes == 1000)
         #expect(configuration.conditioningCacheBytes == 0)
@@ -135,7 +137,8 @@ import Testing
         ["--precision", "bf8"], ["--precision", "f32,f32"], ["--precision", "none=bf16"],
         ["--precision", "bf16", "--backend", "openblas"], ["--backend", "mkl"],
         ["--instructions", "mmx"], ["--activation-bytes", "0"], ["--activation-budget", "0"],
-        ["--threads", "0"], ["--threads", "2000"], ["--threads", "two"], ["--requests", "0"],
+        ["--batch-wait", "1000001"], ["--threads", "0"], ["--threads", "2000"],
+        ["--threads", "two"], ["--requests", "0"],
         ["--queued-bytes", "-"], ["--lora", "ink"], ["--image-profile", "b32=comfy"],
     ])
     func badFlagsAreUsageErrors(arguments: [String]) throws {

@@ -288,7 +288,8 @@ private func job(
         let stage = WorkPlan.Stage(
             itemCount: 10, groupSize: 8, bytes: { $0 == 5 ? 2000 : 300 }, run: { _, _ in })
         func share(_ left: Range<Int>, _ threads: Int) -> [Int] {
-            let share = stage.share(of: left, threads: threads, budget: 1000)
+            let share = stage.share(
+                of: left, most: (left.count + threads - 1) / threads, budget: 1000)
             return [share.count, share.bytes]
         }
         #expect(share(0..<10, 1) == [3, 900])
