@@ -42,6 +42,8 @@ def small(name: str) -> make.Weights:
     """The tensors of a list with random values."""
     random = np.random.default_rng(len(name))
     sizes = BARE if name.startswith("comfy") else SMALL
+    if name.startswith("v2"):
+        sizes = sizes | {3072: 3 * sizes[1024]}
     weights: make.Weights = {}
     for tensor, kind, shape in json.loads((LISTS / f"{name}.json").read_text())["tensors"]:
         layer = re.search(r"(?:layers|resblocks)\.(\d+)\.", tensor)

@@ -112,6 +112,7 @@ extension ServeConfiguration {
     ) throws(ConfigurationError) {
         let setting = SettingTable.precision
         let backend = try settings.value(SettingTable.backend)?.value ?? .standard
+        let gradients = try settings.value(SettingTable.gradients)?.value ?? .lazy
         let stated = try settings.values(setting)
         if let stated {
             try checkModels(stated.value.map(\.model), setting.declaration, stated.origin)
@@ -127,7 +128,7 @@ extension ServeConfiguration {
                     actual: other.rawValue)
             }
             models[index].options = precisions.map {
-                ComputeOptions(precision: $0, backend: backend)
+                ComputeOptions(precision: $0, backend: backend, gradients: gradients)
             }
         }
     }

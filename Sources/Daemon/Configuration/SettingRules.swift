@@ -87,6 +87,16 @@ package enum SettingRules {
         return backend
     }
 
+    package static func checkGradients(
+        _ text: String, _ origin: ConfigurationError.Origin
+    ) throws(ConfigurationError) -> GradientWeights {
+        guard let choice = GradientWeights(rawValue: text) else {
+            throw ConfigurationError(
+                origin, "gradients", expected: "eager, lazy or off", actual: quoted(text))
+        }
+        return choice
+    }
+
     package static func checkInstructions(
         _ name: String, _ origin: ConfigurationError.Origin
     ) throws(ConfigurationError) -> InstructionSet {

@@ -81,6 +81,15 @@ package enum SettingTable {
         try SettingRules.checkBackend(entry.text, origin)
     }
 
+    package static let gradients = Setting<GradientWeights>(
+        SettingDeclaration(
+            "gradients", form: .text, placeholder: "WHEN", fallback: "`lazy`",
+            help: "When the transposed weights are made that gradients need, as large as the image "
+                + "towers: eager (at the start), lazy (when first wanted), off (no gradients).")
+    ) { entry, origin throws(ConfigurationError) in
+        try SettingRules.checkGradients(entry.text, origin)
+    }
+
     package static let instructions = Setting<InstructionSet>(
         SettingDeclaration(
             "instructions", form: .text, placeholder: "SET", fallback: "the best",
@@ -139,9 +148,8 @@ package enum SettingTable {
     /// In the order of help and documentation.
     package static let all: [any AnySetting] = [
         bind, control, models, defaultModel, loras, embeddings, precision, imageProfile, backend,
-        instructions, threads, batchWait, requests, queuedBytes, activationBytes,
-        conditioningCacheBytes,
-        encoderVariantBytes,
+        gradients, instructions, threads, batchWait, requests, queuedBytes, activationBytes,
+        conditioningCacheBytes, encoderVariantBytes,
     ]
 
     private static func integer(

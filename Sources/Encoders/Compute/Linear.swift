@@ -19,6 +19,8 @@ package protocol LinearBackend: Sendable {
     var element: Element { get }
     /// Memory that the weights take.
     var bytes: Int { get }
+    /// How much of it is held for gradients alone.
+    var gradientBytes: Int { get }
     /// y [rows, outputs] from x [rows, inputs].
     func forward(_ x: Operand, into y: Block, _ epilogue: Epilogue, seat: ComputeSeat)
     /// dx [rows, inputs] = dy·W from dy [rows, outputs].
@@ -39,14 +41,15 @@ package struct Linear: Sendable {
     ///   - firstOutput: the row of `weight` where this layer's own begin, for layers cut from a
     ///     fused matrix.
     ///   - element: of weights and left factor; fp32 alone on OpenBLAS.
-    ///   - gradients: whether ``inputGradient(_:into:_:seat:)`` will be called; never for bytes.
+    ///   - gradients: when what ``inputGradient(_:into:_:seat:)`` needs is made; never for bytes.
     package init(
         weight: [Float], bias: [Float]?, inputs: Int, outputs: Int, firstOutput: Int = 0,
-        element: Element = .f32, backend kind: ComputeBackend = .standard, gradients: Bool = true
+        element: Element = .f32, backend kind: ComputeBackend = .standard,
+        gradients: GradientWeights = .eager
     ) {
         precondition(weight.count >= (firstOutput + outputs) * inputs, "too few weights")
         precondition((bias?.count ?? .max) >= firstOutput + outputs, "too few biases")
-        precondition(element != .s8 || !gradients, "bytes have no gradients")
+        precondition(element != .s8 || gradients == .off, "bytes have no gradients")
         self.inputs = inputs
         self.outputs = outputs
         let ownBias = bias.map { $0[firstOutput..<firstOutput + outputs] }
@@ -68,6 +71,9 @@ package struct Linear: Sendable {
 
     /// Memory that the weights take.
     package var bytes: Int { backend.bytes }
+
+    /// How much of it is held for gradients alone.
+    package var gradientBytes: Int { backend.gradientBytes }
 
     /// y [rows, outputs] from x [rows, inputs].
     package func forward(

@@ -9,6 +9,9 @@ struct OpenBLASLinear: LinearBackend {
     private let outputs: Int
 
     let element = Element.f32
+    /// The library reads a matrix either way.
+    var gradientBytes: Int { 0 }
+
     var bytes: Int { (weight.count + (bias?.count ?? 0)) * 4 }
 
     init(

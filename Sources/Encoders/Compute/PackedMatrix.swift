@@ -41,6 +41,25 @@ final class PackedMatrix: @unchecked Sendable {
         self.sums = sums
     }
 
+    /// Packs the transpose of a matrix that is no transpose itself, as if from the weights that it was
+    /// packed from: widening what was rounded once and rounding it again changes nothing.
+    ///
+    /// - Precondition: `other` is not of bytes.
+    convenience init(transposing other: PackedMatrix) {
+        let inputs = other.packed.inputs
+        let outputs = other.packed.outputs
+        guard let element = Element(rawValue: other.packed.element), element != .s8 else {
+            preconditionFailure("bytes have no gradients")
+        }
+        let weights = [Float](unsafeUninitializedCapacity: inputs * outputs) { output, count in
+            withUnsafePointer(to: other.packed) { gk_unpack($0, output.baseAddress, inputs, 1) }
+            count = inputs * outputs
+        }
+        self.init(
+            weights, firstOutput: 0, inputs: inputs, outputs: outputs, transposed: true,
+            element: element)
+    }
+
     deinit {
         data.deallocate()
         scales?.deallocate()

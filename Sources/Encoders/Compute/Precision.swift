@@ -99,11 +99,12 @@ public enum ComputeBackend: String, Sendable, CaseIterable {
 public struct ComputeOptions: Sendable, Hashable {
     public var precision: Precision
     public var backend: ComputeBackend
-    /// Whether the transposes that gradients need are held too.
-    public var gradients: Bool
+    /// When the transposes that gradients need are made.
+    public var gradients: GradientWeights
 
     public init(
-        precision: Precision = .f32, backend: ComputeBackend = .standard, gradients: Bool = true
+        precision: Precision = .f32, backend: ComputeBackend = .standard,
+        gradients: GradientWeights = .eager
     ) {
         self.precision = precision
         self.backend = backend
@@ -111,7 +112,7 @@ public struct ComputeOptions: Sendable, Hashable {
     }
 
     /// Whether a tower held like this has gradients: bytes are for scores alone.
-    public var hasGradients: Bool { gradients && precision != .int8 }
+    public var hasGradients: Bool { gradients != .off && precision != .int8 }
 
     /// - Throws: `EncoderError.unsupported` for a precision that the backend does not have, or a
     ///   backend that this build does not have.

@@ -32,6 +32,9 @@ public protocol ImageTower: AnyObject, Sendable {
     var options: ComputeOptions { get }
     /// Memory that the weights take, what gradients need of them included.
     var bytes: Int { get }
+    /// How much of it is held for gradients alone; grows with the first gradient when
+    /// `options.gradients` is lazy.
+    var gradientWeightBytes: Int { get }
     /// Images that are worth computing together: enough rows to read each weight seldom, few enough
     /// to stay in the caches. 1 where results depend on the number of rows.
     var preferredGroup: Int { get }

@@ -1,7 +1,7 @@
 import Encoders
 import Guidance
 import Prompts
-import Synchronization
+import System
 
 /// Text encoders with LoRAs merged into their weights, with textual inversions behind their
 /// vocabulary: made when they are asked for, and kept while there is room.

@@ -170,8 +170,7 @@ package final class LoadedModel: Sendable {
                     field: "recipe",
                     expected: "one that model \"\(name)\" can serve (\(recipe.name) needs "
                         + "\(roles) with a tokenizer)",
-                    actual: own.isEmpty
-                        ? "no text encoder with a tokenizer" : own.joined(separator: ", "))
+                    actual: own.isEmpty ? noEncoder : own.joined(separator: ", "))
             }
             if wanted.pooled == .projected, sizes.projection == nil {
                 throw .parameter(
@@ -197,6 +196,32 @@ package final class LoadedModel: Sendable {
             found.append(tower)
         }
         return found
+    }
+
+    /// Memory of the weights that are held for gradients alone.
+    package var gradientBytes: Int { model.image?.gradientWeightBytes ?? 0 }
+
+    /// When the weights for gradients are made, and how much of them is there now; `nil` without an
+    /// image tower.
+    package var gradientState: JSONObject? {
+        guard model.configuration.vision != nil else { return nil }
+        let weights = model.options.hasGradients ? model.options.gradients : .off
+        return [
+            "weights": .string(weights.rawValue), "packed_bytes": .integer(gradientBytes),
+        ]
+    }
+
+    private var noEncoder: String {
+        let reasons = missingTokenizers
+        return "no text encoder with a tokenizer"
+            + (reasons.isEmpty ? "" : " (\(reasons.joined(separator: "; ")))")
+    }
+
+    /// Why text towers have no tokenizer, for those that have none.
+    package var missingTokenizers: [String] {
+        towers.compactMap { tower in
+            tower.model.missingTokenizer.map { "\(tower.role.rawValue): \($0)" }
+        }
     }
 
     /// The entry of this model in the reply to `models`.

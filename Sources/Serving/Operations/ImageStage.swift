@@ -95,8 +95,12 @@ struct ImageStage: Sendable {
 }
 
 extension ImageTower {
-    /// - Throws: `bad_request` naming the precision, when the tower has no gradients.
+    /// - Throws: `bad_request` naming what the tower has no gradients for.
     func requireGradients() throws(WireFault) {
+        guard options.gradients != .off else {
+            throw WireFault(
+                .badRequest, "expected a daemon with gradients, found --gradients off", field: "op")
+        }
         guard hasGradients else {
             throw .parameter(
                 "precision", expected: "f32 or bf16 (int8 is for scores, not for gradients)",

@@ -44,9 +44,11 @@ struct TextStage: Sendable {
         of model: LoadedModel
     ) throws(WireFault) -> (any TextTower, BytePairTokenizer) {
         guard let tower = model.model.text, let tokenizer = model.model.tokenizer else {
+            let reason = model.model.missingTokenizer.map { "without a tokenizer: \($0)" }
             throw WireFault(
                 .badRequest,
-                "expected a model with a text tower, found \"\(model.name)\" without one",
+                "expected a model with a text tower, found \"\(model.name)\" "
+                    + (reason ?? "without one"),
                 field: "model")
         }
         return (tower, tokenizer)

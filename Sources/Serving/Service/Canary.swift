@@ -4,8 +4,8 @@ import JSON
 import Synchronization
 import System
 
-/// Proof of readiness: a picture and a prompt of our own that go the whole way (decode, forward,
-/// backward) through the same scheduler as everybody's requests.
+/// Proof of readiness: a picture and a prompt of our own that go the whole way (decode, forward, and
+/// backward once there is what gradients need) through the same scheduler as everybody's requests.
 ///
 /// A daemon whose threads are stuck, or whose results have changed, is not ready, whatever else
 /// still answers.
@@ -122,7 +122,12 @@ package final class Canary: Sendable {
             }
         }
         if hasText, hasImages {
-            op = model.precision == .int8 ? "score" : "gradient"
+            // Not the one who makes what gradients need: nobody may ever want one.
+            let options = model.model.options
+            let hasGradients =
+                options.hasGradients
+                && (options.gradients == .eager || model.gradientBytes > 0)
+            op = hasGradients ? "gradient" : "score"
             params["prompts"] = ["a red circle"]
         } else if hasImages {
             op = "embed_image"

@@ -26,6 +26,7 @@ extension Engine {
                     entry["precisions"] = .array(open.map { .string($0.precision.rawValue) })
                     entry["ready"] = .object(
                         JSONObject(open.map { ($0.precision.rawValue, $0.kinds.names) }))
+                    entry["gradients"] = model.gradientState.map { .object($0) }
                     return .object(entry)
                 })
             outcome.result["default_model"] = .string(registry.defaultModel.name)

@@ -26,6 +26,9 @@ package final class Service: Sendable {
             identifying: configuration.models, defaultName: configuration.defaultModel)
         for model in registry.slots.map(\.model) {
             log.info("model \(model.name): \(model.summary)")
+            for reason in model.missingTokenizers {
+                log.warning("model \(model.name): no tokenizer, so no texts; \(reason)")
+            }
             if !model.precision.isNative {
                 let precision = model.precision.rawValue
                 log.warning(

@@ -54,6 +54,7 @@ import Testing
         ("formats/sdxl.safetensors", "sdxl, sdxl-refiner"), ("formats/openai.pt", "torchscript"),
         ("gguf/q4_0.gguf", "Q4_0"), ("adapters/sdxl.safetensors", "textual inversion"),
         ("adapters/kohya.pt", "rank 3"), ("formats/diffusers-flux", "T5EncoderModel"),
+        ("formats/sd1.safetensors", "none: its token table has 60 rows"),
     ])
     func inspectReadsToPeople(_ name: String, _ expected: String) throws {
         let command = try parse(

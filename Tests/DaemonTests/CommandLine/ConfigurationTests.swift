@@ -32,8 +32,9 @@ import Testing
         #expect(configuration.controlEndpoints == ["ipc:///c"])
         #expect(
             configuration.models == [
-                ModelRegistry.Source(name: "one", path: "/m/one"),
-                ModelRegistry.Source(name: "two", path: "embedded:default"),
+                ModelRegistry.Source(name: "one", path: "/m/one", options: [Self.options]),
+                ModelRegistry.Source(
+                    name: "two", path: "embedded:default", options: [Self.options]),
             ])
         #expect(configuration.defaultModel == "two")
         #expect(configuration.threads == 5)
@@ -77,7 +78,9 @@ import Testing
         let configuration = try ConfigurationTests.resolve(try ConfigurationTests.settings("{}"))
         #expect(configuration.endpoints == ["ipc:///run/user/7/guidanced.sock"])
         #expect(configuration.controlEndpoints == ["ipc:///run/user/7/guidanced.sock.control"])
-        #expect(configuration.models == [.embedded])
+        var embedded = ModelRegistry.Source.embedded
+        embedded.options = [Self.options]
+        #expect(configuration.models == [embedded])
         #expect(configuration.defaultModel == nil)
         #expect(configuration.threads == 3)
         #expect(configuration.limits.requests == Scheduler.Limits().requests)
@@ -126,7 +129,28 @@ import Testing
             try command.settings.settings().merged(over: file))
         #expect(configuration.endpoints == ["ipc:///flag"])
         #expect(configuration.threads == 5)
-        #expect(configuration.models == [ModelRegistry.Source(name: "b", path: "/b")])
+        #expect(
+            configuration.models == [
+                ModelRegistry.Source(name: "b", path: "/b", options: [Self.options])
+            ])
+    }
+
+    /// What `serve` has unless it is told otherwise.
+    private static let options = ComputeOptions(gradients: .lazy)
+
+    @Test(arguments: GradientWeights.allCases)
+    func gradientsAreFlagAndSetting(_ choice: GradientWeights) throws {
+        let command = try ServeCommand.parse(["--gradients", choice.rawValue])
+        let flags = try ConfigurationTests.resolve(try command.settings.settings())
+        let file = try ConfigurationTests.resolve(
+            try ConfigurationTests.settings("{\"gradients\": \"\(choice.rawValue)\"}"))
+        for configuration in [flags, file] {
+            #expect(configuration.models.allSatisfy { $0.options == [.init(gradients: choice)] })
+        }
+        #expect(throws: ConfigurationError.self) {
+            try ConfigurationTests.resolve(
+                try ConfigurationTests.settings("{\"gradients\": \"later\"}"))
+        }
     }
 
     @Test(arguments: [
@@ -182,7 +206,7 @@ import Testing
     private static let samples = [
         "bind": "ipc:///a", "control": "ipc:///c", "models": "m=/x", "default_model": "m",
         "loras": "ink=/i", "embeddings": "cat=/c", "precision": "bf16", "image_profile": "comfy",
-        "backend": "packed", "instructions": "portable",
+        "backend": "packed", "instructions": "portable", "gradients": "off",
     ]
 
     @Test func everySettingHasAFlagAKeyAndAVariable() throws {

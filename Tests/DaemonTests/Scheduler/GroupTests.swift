@@ -3,7 +3,9 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import Serving
 import Synchronization
+import System
 import Testing
 
 /// What stands for a tower in a key.
@@ -141,13 +143,19 @@ private final class Groups: Sendable {
         ends.wait { $0.count == 2 ? () : nil }
         #expect(groups.all.flatMap { $0 }.count == 2)
         #expect(monotonicNow() - begin >= limits.batchWait)
-        // A full one does not wait.
-        let full = monotonicNow()
-        try scheduler.submit(job("c", items: 8))
-        ends.wait { $0.count == 3 ? () : nil }
-        #expect(monotonicNow() - full < limits.batchWait)
         scheduler.stop()
-        #expect(scheduler.statistics.groupItems == 10)
+        #expect(scheduler.statistics.groupItems == 2)
+    }
+
+    /// It would end in an hour.
+    @Test(.timeLimit(.minutes(5))) func aFullGroupDoesNotWait() throws {
+        var limits = Scheduler.Limits()
+        limits.batchWait = 3_600_000_000_000
+        let scheduler = Scheduler(threadCount: 2, limits: limits)
+        try scheduler.submit(job("c", items: 8))
+        ends.wait { $0.count == 1 ? () : nil }
+        scheduler.stop()
+        #expect(scheduler.statistics.groupItems == 8)
     }
 
     /// Requests of one kind with an item each, and what they come to.

@@ -57,7 +57,8 @@ private func reference(
         let b = random.floats(size.outputs + 3)
         let linear = Linear(
             weight: w, bias: b, inputs: size.inputs, outputs: size.outputs, firstOutput: 3,
-            element: kind.element, backend: kind.backend, gradients: kind.element != .s8)
+            element: kind.element, backend: kind.backend,
+            gradients: kind.element == .s8 ? .off : .eager)
         let x = random.floats(size.rows * size.inputs)
         let expected = reference(
             x, w[(3 * size.inputs)...], b[3...], rows: size.rows, inputs: size.inputs,
@@ -123,6 +124,38 @@ private func reference(
     }
 
     #if PackedKernels
+        /// A transpose that is made of the packed matrix when it is wanted is the one that would have
+        /// been made of the weights.
+        @Test(arguments: packedKinds) func gradientsOfLatePackedWeightsHaveTheSameBits(kind: Kind) {
+            guard kind.element != .s8 else { return }
+            for size in Self.sizes + [Size(rows: 70, inputs: 96, outputs: 131)] {
+                var random = TowerRandom(size.inputs)
+                let w = random.floats((size.outputs + 3) * size.inputs)
+                let dy = OperandMemory(
+                    random.floats(size.rows * size.outputs), rows: size.rows, columns: size.outputs,
+                    kind.element)
+                func gradient(_ linear: Linear) -> [Float] {
+                    let dx = block(rows: size.rows, columns: size.inputs)
+                    linear.inputGradient(dy.operand, into: Block(dx))
+                    return dx.array()
+                }
+                func linear(_ gradients: GradientWeights) -> Linear {
+                    Linear(
+                        weight: w, bias: nil, inputs: size.inputs, outputs: size.outputs,
+                        firstOutput: 3, element: kind.element, backend: .packed,
+                        gradients: gradients)
+                }
+                let early = linear(.eager)
+                let late = linear(.lazy)
+                #expect(late.gradientBytes == 0)
+                #expect(late.bytes == linear(.off).bytes)
+                #expect(gradient(late) == gradient(early))
+                #expect(late.gradientBytes == early.gradientBytes)
+                #expect(late.bytes == early.bytes)
+                #expect(gradient(late) == gradient(early))
+            }
+        }
+
         /// Every row by itself, all together, and with helpers: the same bits.
         @Test(arguments: packedKinds) func rowsDoNotDependOnTheirNeighbours(kind: Kind) {
             let team = ComputeTeam(places: 3)
@@ -133,7 +166,7 @@ private func reference(
                 let linear = Linear(
                     weight: random.floats(size.outputs * size.inputs),
                     bias: random.floats(size.outputs), inputs: size.inputs, outputs: size.outputs,
-                    element: kind.element, backend: .packed, gradients: false)
+                    element: kind.element, backend: .packed, gradients: .off)
                 let x = OperandMemory(
                     random.floats(size.rows * size.inputs), rows: size.rows, columns: size.inputs,
                     kind.element)
@@ -162,7 +195,7 @@ private func reference(
         let w = random.floats(6 * 4)
         let linear = Linear(
             weight: w, bias: nil, inputs: 4, outputs: 6, element: kind.element,
-            backend: kind.backend, gradients: false)
+            backend: kind.backend, gradients: .off)
         let x = random.floats(3 * 4)
         let wide = block(rows: 3, columns: 10)
         wide.fill(5)

@@ -40,7 +40,7 @@ struct TowerFacts {
                     "\(sizes.vocabularySize) ids, context \(sizes.contextLength), "
                         + "padded with \(sizes.padToken)"
                 ), ("text projection", sizes.projection.map(String.init) ?? "none"),
-                ("tokenizer", tokenizer ?? "none"),
+                ("tokenizer", tokenizer ?? "none: \(sizes.missingTokenizer)"),
             ]
         }
         if let sizes = configuration.vision {

@@ -12,8 +12,10 @@ package struct SettingOptions: ParsableArguments {
     @Option(SettingTable.precision) package var precision: [String]
     @Option(SettingTable.imageProfile) package var imageProfile: [String]
     @Option(SettingTable.backend) package var backend: [String]
+    @Option(SettingTable.gradients) package var gradients: [String]
     @Option(SettingTable.instructions) package var instructions: [String]
     @Option(SettingTable.threads) package var threads: [String]
+    @Option(SettingTable.batchWait) package var batchWait: [String]
     @Option(SettingTable.requests) package var requests: [String]
     @Option(SettingTable.queuedBytes) package var queuedBytes: [String]
     @Option(SettingTable.activationBytes) package var activationBytes: [String]
@@ -31,8 +33,10 @@ package struct SettingOptions: ParsableArguments {
             (SettingTable.models, models), (SettingTable.defaultModel, defaultModel),
             (SettingTable.loras, loras), (SettingTable.embeddings, embeddings),
             (SettingTable.precision, precision), (SettingTable.imageProfile, imageProfile),
-            (SettingTable.backend, backend), (SettingTable.instructions, instructions),
-            (SettingTable.threads, threads), (SettingTable.requests, requests),
+            (SettingTable.backend, backend), (SettingTable.gradients, gradients),
+            (SettingTable.instructions, instructions),
+            (SettingTable.threads, threads), (SettingTable.batchWait, batchWait),
+            (SettingTable.requests, requests),
             (SettingTable.queuedBytes, queuedBytes),
             (SettingTable.activationBytes, activationBytes),
             (SettingTable.conditioningCacheBytes, conditioningCacheBytes),

@@ -70,6 +70,10 @@ public final class CLIPImageTower: ImageTower {
         patches.bytes + head.bytes + layers.reduce(0) { $0 + $1.bytes } + 8 * configuration.width
     }
 
+    public var gradientWeightBytes: Int {
+        patches.gradientBytes + head.gradientBytes + layers.reduce(0) { $0 + $1.gradientBytes }
+    }
+
     /// 1 on OpenBLAS, whose results depend on the number of rows.
     public var preferredGroup: Int {
         options.backend == .openblas ? 1 : min(max(400 / configuration.tokens, 1), 8)

@@ -41,7 +41,7 @@ public final class CLIPTextTower: TextTower {
 
         self.configuration = configuration
         var options = options
-        options.gradients = false
+        options.gradients = .off
         self.options = options
         options.precision = options.precision.ofText
         heldOptions = options

@@ -30,6 +30,9 @@ struct PatchEmbedding: Sendable {
         self.positions = positions
     }
 
+    /// How much of the weights' memory is held for gradients alone.
+    var gradientBytes: Int { projection.gradientBytes }
+
     /// Memory that the weights take.
     var bytes: Int { projection.bytes + (classToken.count + positions.count) * 4 }
 

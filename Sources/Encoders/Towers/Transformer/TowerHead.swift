@@ -23,6 +23,9 @@ struct TowerHead: Sendable {
     /// Memory that the weights take.
     var bytes: Int { (projection?.bytes ?? 0) + 8 * width }
 
+    /// How much of it is held for gradients alone.
+    var gradientBytes: Int { projection?.gradientBytes ?? 0 }
+
     /// The norm alone, of any rows of the tower's width.
     func normalize(_ x: Rows, into y: Rows, seat: ComputeSeat) {
         norm.forward(x, into: Block(y), seat: seat)

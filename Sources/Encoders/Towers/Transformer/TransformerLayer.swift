@@ -99,7 +99,7 @@ struct TransformerLayer: Sendable {
             Linear(
                 weight: weight, bias: bias, inputs: inputs, outputs: outputs, firstOutput: first,
                 element: element, backend: options.backend,
-                gradients: options.gradients && precision != .int8)
+                gradients: precision == .int8 ? .off : options.gradients)
         }
         attentionNorm = LayerNorm(
             gain: weights.attentionNormWeight, bias: weights.attentionNormBias, eps: shape.eps)
@@ -118,6 +118,11 @@ struct TransformerLayer: Sendable {
     /// Memory that the weights take.
     var bytes: Int {
         query.bytes + keyValue.bytes + out.bytes + fc1.bytes + fc2.bytes + 16 * width
+    }
+
+    /// How much of it is held for gradients alone.
+    var gradientBytes: Int {
+        [query, keyValue, out, fc1, fc2].reduce(0) { $0 + $1.gradientBytes }
     }
 
     /// Computes `state.output`.
