@@ -3,6 +3,8 @@ import Encoders
 import Glibc
 import IPC
 import JSON
+import Serving
+import System
 import Testing
 
 /// A model whose token table is not CLIP's, and that brings no tokenizer.
