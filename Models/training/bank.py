@@ -30,6 +30,9 @@ KIND, RELATION, PLACE, SAID_PLACE, BACKGROUND, SAID_BACKGROUND, COUNT, TWIN = ra
 
 MIXTURES: dict[str, dict[str, float]] = {
     "shapes": {"shape": 0.55, "shape pair": 0.45},
+    "rows": {"row": 1.0},
+    # On plain backgrounds, and mostly asked about them.
+    "backgrounds": {"emoji": 0.7, "shape": 0.25, "empty": 0.05},
     "collages": {"collage": 0.75, "emoji": 0.25},
     "mixture": {
         "emoji": 0.42,
@@ -91,10 +94,11 @@ class Bank:
         if not (run / "merges.txt").exists():
             make_tokenizer(seed).save(run, ModelShape().context)
         self.tokenizer = Tokenizer.load(run)
-        self.questions = Questioner(self.sampler)
+        self.sampler.scenes.plain = mixture == "backgrounds"
+        self.questions = Questioner(self.sampler, "background" if mixture == "backgrounds" else "")
         self.folder = folder / mixture
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.seed = (seed, sorted(MIXTURES).index(mixture))
+        self.seed = (seed, list(MIXTURES).index(mixture))
 
     def _ids(self, text: str, limit: int) -> np.ndarray:
         ids = self.tokenizer.encode(text, limit)

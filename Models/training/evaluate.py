@@ -243,34 +243,36 @@ def measure_counts(model: Model, examples: Examples, count: int) -> float:
     return (scores.argmax(1) == torch.tensor(labels)).float().mean().item()
 
 
-def evaluate(model: Model, each: int) -> tuple[list[Row], list[dict[str, object]]]:
+def evaluate(
+    model: Model, each: int, count: int, batches: int
+) -> tuple[list[Row], list[dict[str, object]]]:
     """All rows, and the reports of gradient ascent."""
     sampler = BatchSampler()
     examples = Examples(sampler, SEED)
     names = [e.names[0] for e in sampler.emoji]
-    pairs = [retrieval(model, sampler.batch(512, (SEED, i), twins=False)) for i in range(4)]
-    hard = [retrieval(model, sampler.batch(512, (SEED, 100 + i), twins=True)) for i in range(4)]
+    pairs, hard = (
+        [
+            retrieval(model, sampler.batch(512, (SEED, first + i), twins=twins))
+            for i in range(batches)
+        ]
+        for first, twins in ((0, False), (100, True))
+    )
     top1, top5 = measure_naming(model, examples, names, each)
-    colour, shape = measure_shapes(model, examples, False, 1000)
-    new_colour, new_shape = measure_shapes(model, examples, True, 1000)
-    relation, binding = measure_pairs(model, examples, 1000)
+    colour, shape = measure_shapes(model, examples, False, count)
+    new_colour, new_shape = measure_shapes(model, examples, True, count)
+    relation, binding = measure_pairs(model, examples, count)
     n = len(names)
     rows = [
-        Row("512-way image to text", float(np.mean([p[0] for p in pairs])), 1 / 512, 2048, 0.92),
-        Row("512-way text to image", float(np.mean([p[1] for p in pairs])), 1 / 512, 2048, 0.92),
-        Row(
-            "512-way image to text, with look-alikes",
-            float(np.mean([p[0] for p in hard])),
-            1 / 512,
-            2048,
-            0.88,
-        ),
-        Row(
-            "512-way text to image, with look-alikes",
-            float(np.mean([p[1] for p in hard])),
-            1 / 512,
-            2048,
-            0.88,
+        *(
+            Row(
+                f"512-way {way}{kind}",
+                float(np.mean([p[at] for p in found])),
+                1 / 512,
+                512 * batches,
+                aim,
+            )
+            for found, kind, aim in ((pairs, "", 0.92), (hard, ", with look-alikes", 0.88))
+            for at, way in enumerate(("image to text", "text to image"))
         ),
         Row(f"naming among {n} emoji", top1, 1 / n, each * n, 0.80),
         Row(f"naming among {n} emoji, top 5", top5, 5 / n, each * n, 0.95),
@@ -280,20 +282,20 @@ def evaluate(model: Model, each: int) -> tuple[list[Row], list[dict[str, object]
             1 / n,
             n,
         ),
-        Row("colour of a shape (12-way)", colour, 1 / 12, 1000),
-        Row("shape (15-way)", shape, 1 / 15, 1000, 0.98),
-        Row("position (9-way)", measure_places(model, examples, 1000), 1 / 9, 1000, 0.97),
-        Row("relation of a pair (4-way)", relation, 1 / 4, 1000, 0.96),
-        Row("colours bound to the right shapes (2-way)", binding, 1 / 2, 1000, 0.98),
+        Row("colour of a shape (12-way)", colour, 1 / 12, count),
+        Row("shape (15-way)", shape, 1 / 15, count, 0.98),
+        Row("position (9-way)", measure_places(model, examples, count), 1 / 9, count, 0.97),
+        Row("relation of a pair (4-way)", relation, 1 / 4, count, 0.96),
+        Row("colours bound to the right shapes (2-way)", binding, 1 / 2, count, 0.98),
         Row(
             "colour of the background (12-way)",
-            measure_backgrounds(model, examples, 1000),
+            measure_backgrounds(model, examples, count),
             1 / 12,
-            1000,
+            count,
         ),
-        Row("count, two to five (4-way)", measure_counts(model, examples, 500), 1 / 4, 500, 0.95),
-        Row("colour, combinations not trained on", new_colour, 1 / 12, 1000, 0.95),
-        Row("shape, combinations not trained on", new_shape, 1 / 15, 1000, 0.95),
+        Row("count, two to five (4-way)", measure_counts(model, examples, max(300, count // 2)), 1 / 4, max(300, count // 2), 0.95),
+        Row("colour, combinations not trained on", new_colour, 1 / 12, count, 0.95),
+        Row("shape, combinations not trained on", new_shape, 1 / 15, count, 0.95),
     ]
     aims = {"shape of 4": 0.98, "colour and shape of 32": 0.97}
     aims |= {"left or right": 0.96, "above or below": 0.96, "400 emoji by their CLDR names": 0.88}
@@ -328,12 +330,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--each", type=int, default=2, help="pictures of each emoji for naming")
+    parser.add_argument("--pictures", type=int, default=1000, help="pictures of most rows")
+    parser.add_argument("--batches", type=int, default=4, help="batches of 512 for retrieval")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dry", action="store_true", help="do not write evaluation.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
-    rows, ascents = evaluate(Model(args.model), args.each)
+    rows, ascents = evaluate(Model(args.model), args.each, args.pictures, args.batches)
     print("| Task | Accuracy | Aim | Chance | Pictures |\n|---|---|---|---|---|")
     for row in rows:
         aim = f"{row.aim:.2f}" if row.aim else "–"

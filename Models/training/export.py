@@ -1,6 +1,6 @@
 """Write a checkpoint as a transformers directory.
 
-``python export.py --run runs/default --name joint --out ../default``
+``python export.py --run runs/default --name polish --out ../default``
 
 Weights are stored as float16: half the size, and exact for whoever widens them again. They are
 rounded before anything is measured, so the numbers in the card are those of the files.
@@ -164,7 +164,7 @@ def write_json(path: Path, value: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--name", default="joint", help="the stage whose checkpoint it is")
+    parser.add_argument("--name", default="polish", help="the stage whose checkpoint it is")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--last", action="store_true", help="the last weights, not their average")
     args = parser.parse_args()

@@ -68,6 +68,15 @@ class NameStream:
         self.emoji, self.tokenizer, self.rng = emoji, tokenizer, rng
         self.order: list[int] = []
 
+    def every(self) -> Tensor:
+        """Ids of the first name of each emoji, all in one template, a random one."""
+        template = _NAME_TEMPLATES[int(self.rng.integers(len(_NAME_TEMPLATES)))]
+        rows = [
+            self.tokenizer.encode(template.format(e.names[0]), bank.QUESTION_TOKENS)
+            for e in self.emoji
+        ]
+        return padded(rows, self.tokenizer.end)
+
     def take(self, count: int) -> tuple[Tensor, Tensor]:
         """Ids [count, T] and the emoji's indices [count]."""
         rng, rows, which = self.rng, [], []

@@ -31,8 +31,10 @@ _TEMPLATES = ("{}", "{}", "a photo of {}", "a photo of {}.", "a picture of {}", 
 class Questioner:
     """Asks about scenes."""
 
-    def __init__(self, sampler: BatchSampler) -> None:
+    def __init__(self, sampler: BatchSampler, focus: str = "") -> None:
         self.sampler = sampler
+        # What is asked about four times in five where it can be.
+        self.focus = focus
         self.colours = list(COLOURS)
 
     def ask(self, scene: Scene, rng: np.random.Generator) -> list[str] | None:
@@ -49,6 +51,8 @@ class Questioner:
             options += ["background"] if scene.background.kind == "plain" else []
         if not options:
             return None
+        if self.focus in options and rng.random() < 0.8:
+            options = [self.focus]
         template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
         answers = getattr(self, f"_{options[int(rng.integers(len(options)))]}")(scene, rng)
         right, wrong = answers[0], [w for w in dict.fromkeys(answers[1:]) if w != answers[0]]

@@ -173,6 +173,8 @@ class SceneSampler:
         self.kinds = kinds or self.KINDS
         self.held_out = held_out
         self._colours = list(COLOURS)
+        # Whether all backgrounds are plain, and mentioned.
+        self.plain = False
 
     def thing(self, rng: np.random.Generator, shape: bool) -> Thing:
         """A random emoji or a shape whose combination is on this sampler's side of the split."""
@@ -186,7 +188,7 @@ class SceneSampler:
 
     def background(self, rng: np.random.Generator, things: list[Thing]) -> Background:
         """A background against which every thing can be seen."""
-        pick = rng.random()
+        pick = rng.random() * (0.78 if self.plain else 1.0)
         if pick > 0.78:
             kind = ("gradient", "cloud", "split", "stripes")[min(3, int((pick - 0.78) / 0.22 * 5))]
             return Background(kind)
@@ -200,7 +202,7 @@ class SceneSampler:
         """One scene, of a random kind unless told."""
         if kind is None:
             kind = str(rng.choice(list(self.kinds), p=list(self.kinds.values())))
-        say_background = rng.random() < 0.5
+        say_background = rng.random() < (0.85 if self.plain else 0.5)
         match kind:
             case "empty":
                 colour = self._colours[rng.integers(len(self._colours))]

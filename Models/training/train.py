@@ -30,7 +30,7 @@ from torch import Tensor
 import bank
 from batches import BatchSampler
 from heads import Heads
-from loader import Loader, Rows
+from loader import Loader, NameStream, Rows
 from losses import caption_losses, contrast, encode_texts, image_losses, question
 from model import CLIP, ModelShape, TowerShape
 from muon import Muon
@@ -84,6 +84,13 @@ class Trainer:
         if self.checkpoint.exists():
             self._load()
         shares = json.loads(args.shares)
+        # What names and pictures of single emoji look like to the model at present, without
+        # gradients: each side learns against all of the other.
+        self.name_bank: Tensor | None = None
+        self.picture_bank = torch.nn.functional.normalize(
+            self.heads.table.detach()[: len(self.emoji)], dim=1
+        ).clone()
+        self.names = NameStream(self.emoji, self.tokenizer, np.random.default_rng(3 + args.rank))
         self.loader = Loader(
             args.run,
             shares,
@@ -280,6 +287,8 @@ class Trainer:
             logits = heads.singles(unit[-len(rows.names) :], 4)
             losses["names"] = torch.nn.functional.cross_entropy(logits, rows.named)
             right["names"] = float((logits.argmax(1) == rows.named).float().mean())
+        if self.name_bank is not None and model.training:
+            losses |= self._banks(rows, image, unit)
         if args.stage == "joint":
             losses["contrast"] = contrast(model, rows, image, text, wording)
             answers = unit[size : size + wrong.shape[0] * wrong.shape[1]]
@@ -289,6 +298,27 @@ class Trainer:
                 )
                 right |= hits
         return losses, right, image, text
+
+    def _banks(self, rows: Rows, image: Tensor, unit: Tensor) -> dict[str, Tensor]:
+        """Pictures of single emoji among all names, and names among pictures of all emoji."""
+        scale, weight = self.model.logit_scale.exp(), self.args.banks
+        alone = rows.meta[:, bank.KIND] == 1
+        shown = rows.objects[alone, 0, 0]
+        entropy = torch.nn.functional.cross_entropy
+        losses = {"by_name": weight * entropy(scale * image[alone] @ self.name_bank.T, shown)}
+        if len(rows.names):
+            logits = scale * unit[-len(rows.names) :] @ self.picture_bank.T
+            losses["by_picture"] = weight / 2 * entropy(logits, rows.named)
+        with torch.no_grad():
+            fresh = self.picture_bank[shown].lerp(image[alone].detach(), 0.3)
+            self.picture_bank[shown] = torch.nn.functional.normalize(fresh, dim=1)
+        return losses
+
+    @torch.no_grad()
+    def _renew_names(self) -> None:
+        """Encode every name afresh."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=bool(self.args.bf16)):
+            self.name_bank = encode_texts(self.model, self.names.every())[1]
 
     def update(self, rows: Rows) -> None:
         """One step on a batch."""
@@ -340,6 +370,8 @@ class Trainer:
         for rows in self.loader.stream(args.batch, args.patches, names):
             self.elapsed = before + time.monotonic() - start
             self.factor = args.rate * schedule(self.step, self.elapsed, args)
+            if args.stage == "joint" and args.banks and self.step % 25 == 0:
+                self._renew_names()
             self.update(rows)
             self.step += 1
             if self.factor <= 0:
@@ -385,6 +417,7 @@ def arguments() -> argparse.Namespace:
     add("--names", type=int, default=128, help="names beside the captions of a step")
     add("--wrong", type=int, default=2, help="wrong answers to each question")
     add("--questions", type=int, default=64, help="questions in a step, at most")
+    add("--banks", type=float, default=0.7, help="weight of all names and all emoji")
     add("--labels", type=float, default=1.0, help="weight of the thrown-away heads")
     add("--least-scale", type=float, default=10.0, help="least logit scale")
     add("--average", type=float, default=0.05, help="weight of the present in the average")
