@@ -179,7 +179,9 @@ extension Scheduler.State {
                 continue
             }
             workBytes += piece.bytes
-            piece.job.readySince = nil
+            // What is left of a job that has begun, as when threads share a full group, waits for nobody.
+            let isLeft = piece.items.upperBound < plan.stages[stage].itemCount
+            piece.job.readySince = isLeft ? 0 : nil
             piece.job.timesPassed = 0
             piece.job.phase = .running(
                 plan: plan, stage: stage, next: piece.items.upperBound,
