@@ -34,8 +34,11 @@ PROMPTS = [
     # prompt, the file that must come first
     ("a slice of pizza on a blue background", "pizza"),
     ("a cat face", "cat"),
-    ("a red circle above a small green star", "circle above star"),
-    ("a green circle above a small red star", "colours swapped"),
+    ("a red circle above a green star", "circle above star"),
+    ("a green star above a red circle", "star above circle"),
+    ("a green circle above a red star", "colours swapped"),
+    ("a yellow square to the left of a pink heart", "square left of heart"),
+    ("a yellow square to the right of a pink heart", "square right of heart"),
     ("a picture of an octopus", "octopus"),
     ("a blue star on a yellow background", "blue star"),
     ("a cat face next to a slice of pizza", "cat and pizza"),
@@ -85,7 +88,8 @@ def main() -> int:
     sheets.ranked_gallery(findings, out / "gallery.png")
     sheets.heat_maps(findings, out / "heatmap.png")
     sheets.climb_curves(findings, out / "curve.png")
-    say(f"wrote {out}/index.html, gallery.png, heatmap.png, curve.png")
+    sheets.summary(findings, out / "summary.png")
+    say(f"wrote {out}/index.html, gallery.png, heatmap.png, curve.png, summary.png")
     if status != 0:
         print(f"✗ the daemon ended with status {status}", file=sys.stderr)
         return 2

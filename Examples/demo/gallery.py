@@ -74,17 +74,24 @@ SCENES: list[tuple[str, str, str, list[Thing]]] = [
     ("red circle", "red circle", "white", [Thing("circle", "red", size=0.6)]),
     ("blue star", "blue star", "yellow", [Thing("star", "blue", size=0.72, turn=-6)]),
     ("green triangle", "green triangle", "black", [Thing("triangle", "green", size=0.62)]),
+    # Twins: the same two things in each other's places, and in each other's colours.
     (
         "circle above star",
         "red circle above a green star",
         "white",
-        [Thing("circle", "red", y=0.29, size=0.42), Thing("star", "green", y=0.76, size=0.3)],
+        [Thing("circle", "red", y=0.28, size=0.4), Thing("star", "green", y=0.73, size=0.4)],
+    ),
+    (
+        "star above circle",
+        "green star above a red circle",
+        "white",
+        [Thing("star", "green", y=0.28, size=0.4), Thing("circle", "red", y=0.73, size=0.4)],
     ),
     (
         "colours swapped",
         "green circle above a red star",
         "white",
-        [Thing("circle", "green", y=0.29, size=0.42), Thing("star", "red", y=0.76, size=0.3)],
+        [Thing("circle", "green", y=0.28, size=0.4), Thing("star", "red", y=0.73, size=0.4)],
     ),
     (
         "cat and pizza",
@@ -93,10 +100,16 @@ SCENES: list[tuple[str, str, str, list[Thing]]] = [
         [Thing("🐱", x=0.28, size=0.42), Thing("🍕", x=0.73, size=0.42)],
     ),
     (
-        "square and heart",
+        "square left of heart",
         "yellow square to the left of a pink heart",
         "grey",
         [Thing("square", "yellow", x=0.27, size=0.38), Thing("heart", "pink", x=0.73, size=0.4)],
+    ),
+    (
+        "square right of heart",
+        "yellow square to the right of a pink heart",
+        "grey",
+        [Thing("heart", "pink", x=0.27, size=0.4), Thing("square", "yellow", x=0.73, size=0.38)],
     ),
 ]
 

@@ -146,3 +146,42 @@ def climb_curves(findings: Findings, path: Path) -> None:
         for column, (_, pixels) in enumerate(climb.frames):
             sheet.picture(24 + column * (side + 22), y + 22, side, Image.fromarray(pixels))
     sheet.save(path)
+
+
+def summary(findings: Findings, path: Path, shown: int = 4) -> None:
+    """One small picture of all three: rankings that hang on a relation, heat maps, a climb."""
+    side, gap, left, label = 62, 8, 20, 196
+    wanted = ("slice of pizza on", "red circle above", "star above", "to the left")
+    rankings = [r for r in findings.rankings if any(w in r.prompt for w in wanted)]
+    heats = findings.heats[:2]
+    climb = next(c for c in findings.climbs if c.start == "noise")
+    row = side + 26
+    large = len(rankings) * row // 2 - 28
+    width = 2 * left + label + shown * (side + gap) + 24 + large
+    sheet = Sheet(width, 38 + row * len(rankings) + side + 20)
+    sheet.text(left, 10, "ranked for a prompt, best first", 12, QUIET)
+    across = width - left - large
+    sheet.text(across, 10, "where pixels matter", 12, QUIET)
+    for index, ranked in enumerate(rankings):
+        y = 32 + index * row
+        for number, text in enumerate(_wrapped(sheet, f"“{ranked.prompt}”", label - 16, 13)):
+            sheet.text(left, y + 6 + 17 * number, text, 13)
+        for place, (picture, score) in enumerate(ranked.order[:shown]):
+            x = left + label + place * (side + gap)
+            with Image.open(picture.path) as image:
+                sheet.picture(x, y, side, image)
+            if place == 0:
+                sheet.frame(x, y, side, RIGHT if ranked.is_right else WRONG)
+            sheet.text(x, y + side + 4, f"{score:.3f}", 11, QUIET)
+    for index, heat in enumerate(heats):
+        y = 32 + index * (large + 28)
+        sheet.picture(across, y, large, heat.image)
+        sheet.text(across, y + large + 5, f"“{heat.prompt}”", 12)
+    y = 32 + len(rankings) * row + 6
+    sheet.box(left, y - 4, width - 2 * left, 1, LINE)
+    title = f"climbing from noise to “{climb.prompt}”: {climb.scores[0]:.2f} to {climb.scores[-1]:.2f}"
+    for number, text in enumerate(_wrapped(sheet, title, label - 16, 13)):
+        sheet.text(left, y + 6 + 17 * number, text, 13)
+    for column, (_, pixels) in enumerate(climb.frames):
+        sheet.picture(left + label + column * (side + gap), y + 6, side, Image.fromarray(pixels))
+    sheet.image.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -22,7 +22,7 @@ from losses import contrast, encode_texts
 from model import CLIP, ModelShape
 from tokenizer import Tokenizer
 
-PICTURES = {"backgrounds": 4200, "mixture": 5400, "rows": 1800}
+PICTURES = {"backgrounds": 9000, "mixture": 9000, "rows": 4200, "shapes": 4200}
 CHUNK = 200
 
 

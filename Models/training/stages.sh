@@ -38,4 +38,4 @@ stage finish --stage joint --start joint --minutes 12.5 --decay 1 --rate 0.45 --
 for part in 0 1 2; do
     python polish.py --run "$run" --start finish --part "$part/3"
 done
-python polish.py --run "$run" --start finish --train --steps 350 --lr 4e-4
+python polish.py --run "$run" --start finish --train --steps 700 --lr 5e-4
