@@ -12,7 +12,7 @@ import pytest
 from daemon import Daemon, binary
 from raw import Raw
 
-FAR = np.full((1, 3, 16, 16), 1e37, np.float32)
+FAR = np.full((1, 3, 16, 16), 3e38, np.float32)
 FAIR = np.full((1, 3, 16, 16), 0.25, np.float32)
 BOTH = np.concatenate([FAR, FAIR])
 

@@ -12,7 +12,7 @@ import Testing
 
     /// Finite pixels of which the tower makes numbers that are not, between two honest pictures.
     private static func images() throws -> [Input] {
-        let far = [Float](repeating: 1e37, count: 3 * 64 * 64)
+        let far = [Float](repeating: 3e38, count: 3 * 64 * 64)
         return [
             F.file(try F.disc(F.red, on: F.white)), F.floats([1, 3, 64, 64], far),
             F.file(try F.disc(F.blue, on: F.white)),
